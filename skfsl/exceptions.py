@@ -1,0 +1,15 @@
+"""Errors and warnings of skfsl's own; all else is ValueError or TypeError."""
+
+__all__ = ["MetricMismatchWarning", "StaleSupportError", "TrainingDivergedError"]
+
+
+class TrainingDivergedError(ValueError):
+    """The loss or the weights became NaN or infinite while a metric was learned."""
+
+
+class StaleSupportError(ValueError):
+    """The metric has changed since the support set was enrolled under it."""
+
+
+class MetricMismatchWarning(UserWarning):
+    """A classifier reads embeddings with another metric than the learned one."""

@@ -1,0 +1,1 @@
+"""What all rooms use: validation, random state, parts, scikit-learn's private names."""

@@ -1,0 +1,25 @@
+"""The only door to scikit-learn's private names.
+
+What may move between versions is imported here and nowhere else, so that a new
+version of scikit-learn is met in one file.
+"""
+
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Hidden,
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+__all__ = [
+    "HasMethods",
+    "Hidden",
+    "Interval",
+    "InvalidParameterError",
+    "StrOptions",
+    "_fit_context",
+    "validate_parameter_constraints",
+]
