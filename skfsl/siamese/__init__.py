@@ -1,1 +1,5 @@
-"""(room to be furnished)."""
+"""The siamese network as an estimator."""
+
+from skfsl.siamese._transformer import SiameseTransformer
+
+__all__ = ["SiameseTransformer"]

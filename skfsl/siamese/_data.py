@@ -1,0 +1,122 @@
+"""Arrays on their way into the network: staged once, taken by index."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["Batches", "Staged", "embed", "to_tensor"]
+
+# Elements of a batch at inference. Large activations fall out of the caches and are
+# given back to the kernel at each step: on CPUs small batches are the faster ones.
+_ELEMENTS = {"cpu": 64 * 28 * 28, "other": 2048 * 28 * 28}
+
+
+def to_tensor(X: np.ndarray) -> torch.Tensor:
+    """View an array as a tensor; copy what torch cannot view safely."""
+    if not X.flags.writeable or any(stride < 0 for stride in X.strides):
+        X = X.copy(order="K")
+        if any(stride < 0 for stride in X.strides):
+            X = np.ascontiguousarray(X)
+    return torch.from_numpy(X)
+
+
+def _to_float(x: torch.Tensor) -> torch.Tensor:
+    """Scale pixels of bytes to [0, 1]; take floats as they are."""
+    return x.to(torch.float32).mul_(1 / 255) if x.dtype == torch.uint8 else x
+
+
+class Staged:
+    """Samples and labels on the device, for the whole of the training.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d) or (n, c, h, w)
+        float32, or uint8 images.
+    y : ndarray of int64, shape (n,)
+        Class codes.
+    device : torch.device
+        Where to put them; what would fill more than half of the free memory of a
+        CUDA device stays in the memory of the host and travels by batches.
+    """
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, device: torch.device):
+        self.device = device
+        self.codes = y
+        self.X, self.y = to_tensor(X), to_tensor(y)
+        if self.X.nbytes <= _room_for_staging(device):
+            self.X, self.y = self.X.to(device), self.y.to(device)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return samples, floats on the device, and their labels."""
+        at = torch.from_numpy(indices).to(self.X.device, non_blocking=True)
+        x, y = self.X.index_select(0, at), self.y.index_select(0, at)
+        return _to_float(x.to(self.device, non_blocking=True)), y.to(self.device)
+
+
+def _room_for_staging(device: torch.device) -> float:
+    if device.type != "cuda":
+        return float("inf")
+    return torch.cuda.mem_get_info(device)[0] / 2
+
+
+class Batches:
+    """One epoch of batches each time it is iterated."""
+
+    def __init__(self, staged: Staged, sampler: object, rng: np.random.RandomState):
+        self.staged = staged
+        self.sampler = sampler
+        self.rng = rng
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for indices in self.sampler.epoch(self.rng):
+            yield self.staged.take(np.asarray(indices, dtype=np.int64))
+
+
+def embed(
+    module: nn.Module, X: np.ndarray, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    """Embed samples in blocks; only one block is on the device at a time.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In evaluation mode: its mode is not touched, so that threads may share it.
+    X : ndarray of shape (n, d) or (n, c, h, w)
+        float32, or uint8 images.
+    device : torch.device
+        The device of `module`.
+    dtype : torch.dtype
+        torch.bfloat16 computes under autocast, torch.float32 does not.
+
+    Returns
+    -------
+    embeddings : Tensor of shape (n, embedding_dim)
+        float32, on the CPU.
+    """
+    per_batch = _ELEMENTS.get(device.type, _ELEMENTS["other"])
+    size = max(1, min(len(X), per_batch // max(1, int(np.prod(X.shape[1:])))))
+    out: torch.Tensor | None = None
+    with torch.inference_mode(), autocast(device, dtype):
+        for start in range(0, len(X), size):
+            x = to_tensor(X[start : start + size]).to(device, non_blocking=True)
+            e = module(_to_float(x)).float()
+            if out is None:
+                out = torch.empty((len(X), e.shape[1]), device=device)
+            out[start : start + size] = e
+    return out.cpu()
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return the context that computes in `dtype`; float32 switches autocast off."""
+    reduced = dtype != torch.float32
+    return torch.autocast(
+        device.type, dtype=dtype if reduced else None, enabled=reduced
+    )

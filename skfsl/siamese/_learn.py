@@ -1,0 +1,242 @@
+"""One training, from checked arguments to a published state."""
+
+import copy
+import hashlib
+
+import numpy as np
+import torch
+from sklearn.utils import check_consistent_length
+
+from skfsl.siamese._data import Staged
+from skfsl.siamese._device import resolve_device, training_dtype
+from skfsl.siamese._module import (
+    SiameseModule,
+    build_encoder,
+    build_loss,
+    resolve_part,
+)
+from skfsl.siamese._net import SiameseNet, is_callback
+from skfsl.siamese._schedule import ClassValidation, split_classes
+from skfsl.siamese._sklearn_callbacks import epoch_tasks
+from skfsl.utils._publish import publish, shadow
+from skfsl.utils._random import draw_seed, seeded
+from skfsl.utils._sklearn_private import validate_parameter_constraints
+from skfsl.utils._validation import check_labels, check_samples
+
+__all__ = ["OPTIMIZERS", "learn"]
+
+OPTIMIZERS = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+}
+
+
+def learn(estimator, X, y, *, reset, module):
+    """Train, aside, and publish what was learned in one step.
+
+    Parameters
+    ----------
+    estimator : SiameseTransformer
+        States the settings; is changed at the very end only.
+    X, y : array-like
+        Samples and labels.
+    reset : bool
+        Whether what was learned before is forgotten, but for `module`.
+    module : SiameseModule or None
+        The network to go on from; a copy of it is trained. None makes a new one.
+
+    Returns
+    -------
+    estimator : SiameseTransformer
+        Fitted.
+    """
+    validate_parameter_constraints(
+        estimator._parameter_constraints,
+        estimator.get_params(deep=False),
+        caller_name=type(estimator).__name__,
+    )
+    _check_settings(estimator)
+    work = shadow(estimator, fitted=not reset)
+    samples = check_samples(work, X, input_layout=work.input_layout, reset=reset)
+    labels = check_labels(y)
+    check_consistent_length(samples, labels)
+    classes, codes = np.unique(labels, return_inverse=True)
+    _check_pairs(estimator, codes)
+    if module is not None and module.input_shape != work.input_shape_:
+        raise ValueError(
+            f"warm_start=True goes on with a network for samples of shape "
+            f"{module.input_shape}. Got {work.input_shape_}."
+        )
+    device = resolve_device(work.device)
+    seed = draw_seed(work.random_state)
+    if not reset:
+        # The same batches again would teach nothing new.
+        seed = (seed + len(estimator.history_) + 1) % (2**31 - 1)
+    rng = np.random.RandomState(seed)
+    fraction = work.validation_fraction if work.max_epochs else 0
+    held_out = split_classes(codes, fraction, rng)
+    with seeded(seed, device):
+        validates = np.isin(codes, held_out)
+        training = np.flatnonzero(~validates) if len(held_out) else slice(None)
+        module = _make_module(work, module, samples[training], device)
+        net, close = _make_net(
+            estimator, work, module, codes, training, rng, (X, y, len(classes))
+        )
+        if len(held_out):
+            net.validation = _make_validation(
+                work, samples[validates], codes[validates], rng
+            )
+        net.initialize()
+        if work.max_epochs:
+            net.partial_fit(Staged(samples[training], codes[training], device))
+        net.settle()
+    work.device_, work.net_, work.history_ = device, net, net.epochs()
+    work.fit_id_ = _digest(net.module_)
+    _remember_classes(estimator, work, classes, classes[held_out], reset)
+    close(_fitted(work))
+    publish(estimator, work)
+    return estimator
+
+
+def _check_settings(estimator):
+    if estimator.embedding_dim is not None and estimator.max_epochs == 0:
+        raise ValueError(
+            f"embedding_dim={estimator.embedding_dim} adds a projection, and with "
+            f"max_epochs=0 nothing trains it: it would only blur the encoder. Leave "
+            f"embedding_dim=None."
+        )
+    for callback in estimator.callbacks or ():
+        if not is_callback(callback):
+            raise TypeError(
+                f"The 'callbacks' parameter must be a list of skorch callbacks. Got "
+                f"{callback!r} in it. Callbacks of scikit-learn are given by "
+                f"set_callbacks."
+            )
+
+
+def _check_pairs(estimator, codes):
+    counts = np.bincount(codes)
+    if len(counts) < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} learns from pairs of different classes and "
+            f"needs at least 2 of them. Got {len(counts)} class."
+        )
+    if counts.max() < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} learns from pairs of the same class too. Got "
+            f"n_samples={len(codes)} of as many classes: give at least one class a "
+            f"second sample."
+        )
+
+
+def _make_module(work, module, samples, device):
+    """Make the network, or copy the one that training goes on from."""
+    if module is not None:
+        module = copy.deepcopy(module)
+    else:
+        encoder = build_encoder(work.encoder, work.input_shape_)
+        if hasattr(encoder, "adapt"):
+            encoder.adapt(torch.tensor(samples))
+        width = _width(encoder, samples[:2])
+        projection = torch.nn.Identity()
+        if work.embedding_dim is not None:
+            projection = torch.nn.Linear(width, work.embedding_dim)
+            width = work.embedding_dim
+        head = resolve_part(work.head, "head").build(width)
+        module = SiameseModule(encoder, projection, head)
+        module.input_shape, module.embedding_dim = work.input_shape_, width
+    work.embedding_dim_ = work._n_features_out = module.embedding_dim
+    work.head_, work.metric_ = module.head, module.head.metric
+    return module.to(device)
+
+
+def _make_net(estimator, work, module, codes, training, rng, data):
+    """Put the net together and open the task of scikit-learn's callbacks."""
+    X, y, n_classes = data
+    loss = build_loss(work.loss, module.head, work.embedding_dim_, n_classes)
+    sampler = None
+    if work.max_epochs:
+        sampler = resolve_part(work.sampler, "sampler").build(codes[training])
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+
+    def reached(net):
+        so_far = copy.copy(net)
+        so_far.module_ = copy.deepcopy(net.module_)
+        return {
+            **_fitted(work),
+            "net_": so_far,
+            "head_": so_far.module_.head,
+            "device_": device,
+            "history_": net.epochs(),
+        }
+
+    on_epoch, close = epoch_tasks(estimator, X, y, work.max_epochs, reached)
+    net = SiameseNet(
+        module,
+        loss,
+        sampler=sampler,
+        rng=rng,
+        dtype=training_dtype(work.precision, device, module),
+        augment=copy.deepcopy(work.augment),
+        on_epoch=on_epoch,
+        optimizer=OPTIMIZERS.get(work.optimizer, work.optimizer),
+        lr=work.lr,
+        optimizer__weight_decay=work.weight_decay,
+        max_epochs=work.max_epochs,
+        callbacks=list(work.callbacks or ()),
+        device=str(device),
+        verbose=int(work.verbose),
+    )
+    return net, close
+
+
+def _make_validation(work, samples, codes, rng):
+    patience = 10 if work.early_stopping is True else work.early_stopping or None
+    return ClassValidation(
+        samples, codes, patience=patience, seed=rng.randint(2**31 - 1)
+    )
+
+
+def _remember_classes(estimator, work, classes, held_out, reset):
+    if not reset:
+        # Once trained on, always a base class.
+        before = np.setdiff1d(estimator.classes_, estimator.validation_classes_)
+        trained = np.union1d(before, np.setdiff1d(classes, held_out))
+        classes = np.union1d(estimator.classes_, classes)
+        held_out = np.setdiff1d(classes, trained)
+    work.classes_, work.validation_classes_ = classes, held_out
+
+
+def _fitted(work):
+    """Return the fitted attributes of an estimator, and what set_output needs."""
+    return {
+        key: value
+        for key, value in vars(work).items()
+        if key.endswith("_") or key == "_n_features_out"
+    }
+
+
+def _width(encoder, samples):
+    """Embed two samples to see how wide an embedding is."""
+    encoder.eval()
+    x = torch.tensor(np.ascontiguousarray(samples), dtype=torch.float32)
+    with torch.no_grad():
+        e = encoder(x)
+    if not isinstance(e, torch.Tensor) or e.ndim != 2 or len(e) != len(x):
+        found = tuple(e.shape) if isinstance(e, torch.Tensor) else type(e).__name__
+        raise ValueError(
+            f"The encoder must return one row a sample, of shape (n, embedding_dim). "
+            f"Samples of shape {tuple(x.shape)} gave {found}. Add torch.nn.Flatten() "
+            f"at its end?"
+        )
+    return e.shape[1]
+
+
+def _digest(module):
+    """Return a short name of the weights: equal for equal ones."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

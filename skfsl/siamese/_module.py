@@ -1,0 +1,158 @@
+"""The network that is trained: encoder, projection and head as one module."""
+
+import copy
+import inspect
+
+import torch
+from torch import nn
+
+from skfsl.encoders import ENCODERS
+from skfsl.heads import HEADS
+from skfsl.losses import LOSSES
+from skfsl.samplers import SAMPLERS
+from skfsl.utils._parts import Part, part_from_name
+
+__all__ = ["PARTS", "SiameseModule", "build_encoder", "build_loss", "resolve_part"]
+
+# The parameters that take a part, and where its names are looked up.
+PARTS = {"encoder": ENCODERS, "head": HEADS, "loss": LOSSES, "sampler": SAMPLERS}
+
+
+class SiameseModule(nn.Module):
+    """Embed samples; the head that compares embeddings is trained along.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Samples (n, *input_shape) -> embeddings (n, d).
+    projection : nn.Module
+        Embeddings (n, d) -> (n, embedding_dim).
+    head : object
+        Scores pairs of embeddings; a module where it has weights.
+    """
+
+    def __init__(self, encoder: nn.Module, projection: nn.Module, head: object):
+        super().__init__()
+        self.encoder = encoder
+        self.projection = projection
+        self.head = head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed samples of shape (n, *input_shape) into (n, embedding_dim)."""
+        return self.projection(self.encoder(x))
+
+
+def resolve_part(value: object, param: str) -> object:
+    """Return the part that a name stands for, anything else as it is."""
+    return (
+        part_from_name(value, PARTS[param], param) if isinstance(value, str) else value
+    )
+
+
+def build_encoder(encoder: object, input_shape: tuple[int, ...]) -> nn.Module:
+    """Make a fresh encoder; what the user passed is never trained itself.
+
+    Parameters
+    ----------
+    encoder : str, Part, nn.Module or callable
+        "auto" is an MLP for tables and Conv4 for images. A callable makes a module;
+        it gets the shape of a sample where it asks for one.
+    input_shape : tuple of int
+        (d,) or (c, h, w).
+
+    Returns
+    -------
+    module : nn.Module
+        With weights of its own.
+    """
+    if isinstance(encoder, str) and encoder == "auto":
+        encoder = "mlp" if len(input_shape) == 1 else "conv4"
+    encoder = resolve_part(encoder, "encoder")
+    if isinstance(encoder, nn.Module):
+        return copy.deepcopy(encoder)
+    if isinstance(encoder, Part):
+        return encoder.build(input_shape)
+    if not callable(encoder):
+        raise TypeError(
+            f"The 'encoder' parameter must be a name, an encoder of skfsl.encoders, a "
+            f"torch.nn.Module or a callable that makes one. Got {encoder!r} instead."
+        )
+    module = encoder(input_shape) if _asks_for_shape(encoder) else encoder()
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"The callable given as encoder must return a torch.nn.Module. "
+            f"{encoder!r} returned {type(module).__name__}."
+        )
+    return module
+
+
+def _asks_for_shape(factory: object) -> bool:
+    """Whether a factory has a positional parameter without a default."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except ValueError:
+        return False
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    return any(p.kind in positional and p.default is p.empty for p in parameters)
+
+
+class _ForeignLoss(nn.Module):
+    """A loss of another library, `loss(embeddings, labels)`, behind our signature."""
+
+    def __init__(self, loss: object):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, embeddings, labels, head):
+        return self.loss(embeddings, labels)
+
+
+def build_loss(loss: object, head: object, embedding_dim: int, n_classes: int):
+    """Make the loss that is trained with, and check that it suits the head.
+
+    Parameters
+    ----------
+    loss : str, Part or callable
+        A loss of skfsl.losses, or any ``loss(embeddings, labels)``.
+    head : object
+        The built head.
+    embedding_dim : int
+        Width of the embeddings.
+    n_classes : int
+        Number of classes to train on.
+
+    Returns
+    -------
+    loss : callable
+        ``loss(embeddings, labels, head) -> scalar``.
+
+    Raises
+    ------
+    ValueError
+        If the loss is not defined on the scores of the head.
+    """
+    loss = resolve_part(loss, "loss")
+    if isinstance(loss, Part):
+        if head.score_type not in loss.accepts:
+            raise ValueError(
+                f"{type(loss).__name__} is not defined on the scores of "
+                f"{type(head).__name__}: it accepts {sorted(loss.accepts)}, and the "
+                f"score_type of the head is {head.score_type!r}. Choose another loss or "
+                f"head."
+            )
+        return loss.build(embedding_dim, n_classes)
+    if not callable(loss):
+        raise TypeError(
+            f"The 'loss' parameter must be a name, a loss of skfsl.losses or a "
+            f"callable loss(embeddings, labels). Got {loss!r} instead."
+        )
+    if isinstance(head, nn.Module) and any(True for _ in head.parameters()):
+        raise ValueError(
+            f"{type(loss).__name__} does not train the head, so it asks for a head "
+            f"without weights. {type(head).__name__} has some; choose 'euclidean' or "
+            f"'cosine'."
+        )
+    return _ForeignLoss(copy.deepcopy(loss))

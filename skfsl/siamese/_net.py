@@ -1,0 +1,229 @@
+"""The training loop: skorch's, with our sentences in its hooks."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping
+from torch import nn
+
+from skfsl.exceptions import TrainingDivergedError
+from skfsl.siamese._data import Batches, Staged, autocast
+from skfsl.siamese._schedule import cosine_factor
+
+__all__ = ["SiameseNet"]
+
+
+class _Stop(Exception):
+    """Ends the training early and in good order."""
+
+
+class _Criterion(nn.Module):
+    """Holds a loss, so that weights of its own join the optimizer."""
+
+    def __init__(self, loss: Callable):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, embeddings, labels, head):
+        return self.loss(embeddings.float(), labels, head)
+
+
+class SiameseNet(NeuralNet):
+    """A skorch net that learns from batches of pairs.
+
+    Parameters
+    ----------
+    module : SiameseModule
+        Trained in place.
+    loss : callable
+        ``loss(embeddings, labels, head) -> scalar``.
+    sampler : bound sampler
+        Batches of indices, an epoch at a time.
+    rng : RandomState
+        Draws the batches.
+    dtype : torch.dtype
+        Dtype of the forward pass.
+    augment : callable or None
+        Applied to each batch of samples, on the device.
+    validation : ClassValidation or None
+        Scores each epoch on unseen classes.
+    on_epoch : callable or None
+        ``on_epoch(net, when)`` with when "begin" or "end"; a true answer stops.
+    **kwargs : dict
+        skorch's own: optimizer, lr, max_epochs, callbacks, device, verbose.
+    """
+
+    def __init__(
+        self, module, loss, *, sampler, rng, dtype, augment=None, validation=None,
+        on_epoch=None, **kwargs,
+    ):  # fmt: skip
+        self.loss = loss
+        self.sampler = sampler
+        self.rng = rng
+        self.dtype = dtype
+        self.augment = augment
+        self.validation = validation
+        self.on_epoch = on_epoch
+        super().__init__(
+            module, _Criterion(loss), train_split=None, iterator_train=None, **kwargs
+        )
+
+    @property
+    def _default_callbacks(self):
+        return []
+
+    def initialize_optimizer(self, *args, **kwargs):
+        """Make the optimizer; norms and biases are not decayed."""
+        parameters = dict(self.get_all_learnable_params())
+        decayed = [p for p in parameters.values() if p.ndim > 1]
+        plain = [p for p in parameters.values() if p.ndim <= 1]
+        groups = [
+            {"params": decayed},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        _, settings = self.get_params_for_optimizer("optimizer", [])
+        self.optimizer_ = self.optimizer(
+            [g for g in groups if g["params"]] or groups[:1], **settings
+        )
+        return self
+
+    # skorch's partial_fit swallows KeyboardInterrupt: a search would carry on.
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train for `max_epochs` on staged data; Ctrl-C goes through."""
+        if not self.initialized_:
+            self.initialize()
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y, **fit_params)
+        except _Stop:
+            pass
+        self.notify("on_train_end", X=X, y=y)
+        self._set_training(False)
+        return self
+
+    def notify(self, method_name, **kwargs):
+        """Call all hooks; skorch's EarlyStopping stops by a KeyboardInterrupt."""
+        getattr(self, method_name)(self, **kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except KeyboardInterrupt:
+                if isinstance(callback, EarlyStopping):
+                    raise _Stop
+                raise
+
+    def get_dataset(self, X, y=None):
+        """Return staged data as it is."""
+        return X
+
+    def get_iterator(self, dataset: Staged, training=False):
+        """Return batches taken by index from the staged data."""
+        return Batches(dataset, self.sampler, self.rng)
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run the batches of an epoch; the loss comes off the device once."""
+        if iterator is None:
+            return
+        n_steps = self.max_epochs * len(iterator)
+        step = (len(self.history) - 1) * len(iterator)
+        base_lr = self.lr
+        total, n_batches = torch.zeros((), device=self.device), 0
+        for batch in iterator:
+            for group in self.optimizer_.param_groups:
+                group["lr"] = base_lr * cosine_factor(step, n_steps)
+            self.notify("on_batch_begin", batch=batch, training=training)
+            result = step_fn(batch, **fit_params)
+            self.notify("on_batch_end", batch=batch, training=training, **result)
+            total += result["loss"].detach()
+            n_batches += 1
+            step += 1
+        loss = total.item() / n_batches
+        self.history.record("train_loss", loss)
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"The loss became {loss} in epoch {len(self.history)} of "
+                f"{self.max_epochs}. Lower lr (now {self.lr}), check X for extreme "
+                f"values, or set precision='float32'."
+            )
+
+    def train_step_single(self, batch, **fit_params):
+        """Embed a batch, score all its pairs, go one step back through both."""
+        self._set_training(True)
+        x, labels = batch
+        if self.augment is not None:
+            with torch.no_grad():
+                x = self.augment(x)
+        with autocast(torch.device(self.device), self.dtype):
+            embeddings = self.infer(x)
+        loss = self.criterion_(embeddings, labels, self.module_.head)
+        loss.backward()
+        return {"loss": loss, "y_pred": embeddings}
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Start an epoch."""
+        super().on_epoch_begin(net, **kwargs)
+        self._began = time.perf_counter()
+        if self.on_epoch is not None:
+            self.on_epoch(self, "begin")
+
+    def on_epoch_end(self, net, **kwargs):
+        """Validate on unseen classes, keep the best weights, tell of it."""
+        self._set_training(False)
+        epoch, stop = len(self.history), False
+        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        if self.validation is not None:
+            score = self.validation.score(
+                self.module_, torch.device(self.device), torch.float32
+            )
+            self.history.record("valid_accuracy", score)
+            stop = self.validation.update(score, epoch, self.module_)
+        self.history.record("dur", time.perf_counter() - self._began)
+        if self.verbose:
+            self._print_progress(self.history[-1])
+        if self.on_epoch is not None and self.on_epoch(self, "end"):
+            stop = True
+        if stop:
+            raise _Stop
+
+    def _print_progress(self, row: dict) -> None:
+        left = (self.max_epochs - row["epoch"]) * row["dur"]
+        valid = row.get("valid_accuracy")
+        shown = "" if valid is None else f"  valid_accuracy {valid:.4f}"
+        print(
+            f"Epoch {row['epoch']}/{self.max_epochs}  train_loss "
+            f"{row['train_loss']:.4f}{shown}  {row['dur']:.1f} s, {left:.0f} s left",
+            flush=True,
+        )
+
+    def settle(self) -> None:
+        """Drop what only the training needed; embeddings need the module alone."""
+        if self.validation is not None:
+            self.validation.restore(self.module_)
+        self._set_training(False)
+        self.optimizer_.state.clear()
+        self.optimizer_.zero_grad(set_to_none=True)
+        self.sampler = self.rng = self.validation = self.on_epoch = None
+        self.callbacks_ = []
+
+    def epochs(self) -> list[dict]:
+        """Return the history, one dict an epoch."""
+        keys = ("epoch", "train_loss", "valid_accuracy", "lr", "dur")
+        return [
+            {k: v for k, v in row.items() if k in keys or _is_scalar(v)}
+            for row in self.history
+        ]
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, int | float | bool | str | np.number)
+
+
+def is_callback(value: object) -> bool:
+    """Whether `value` is a skorch callback, or a (name, callback) pair of one."""
+    if isinstance(value, tuple) and len(value) == 2:
+        value = value[1]
+    return isinstance(value, Callback)

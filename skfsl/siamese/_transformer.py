@@ -1,0 +1,375 @@
+"""SiameseTransformer: the metric that is learned, as a transformer."""
+
+import copy
+import numbers
+import warnings
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils.validation import check_is_fitted
+
+from skfsl.siamese._data import embed
+from skfsl.siamese._device import resolve_device
+from skfsl.siamese._learn import OPTIMIZERS, learn
+from skfsl.siamese._module import PARTS, resolve_part
+from skfsl.siamese._sklearn_callbacks import CallbackSupport, with_callbacks
+from skfsl.utils._publish import shadow
+from skfsl.utils._sklearn_private import HasMethods, Interval, StrOptions
+from skfsl.utils._validation import check_samples
+
+__all__ = ["SiameseTransformer"]
+
+
+class SiameseTransformer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupport, BaseEstimator
+):
+    """Learn a metric from pairs of same and different classes.
+
+    `fit` trains a siamese network: one encoder embeds every sample of a batch, a
+    head scores all pairs of embeddings, and the loss draws samples of a class
+    together and those of different classes apart. `transform` embeds samples so
+    that the plain metric named by `metric_` is the learned one, and any classifier
+    of scikit-learn can use it.
+
+    Use it when there are many classes with few examples each, and when classes are
+    met later that were not there in training.
+
+    Parameters
+    ----------
+    encoder : str, skfsl.encoders part, torch.nn.Module or callable, default="auto"
+        The network that embeds a sample. "auto" is an
+        :class:`~skfsl.encoders.MLP` for tables and
+        :class:`~skfsl.encoders.Conv4` for images. A module is copied, never trained
+        itself; it gets float32 samples of shape (n, d) or (n, c, h, w) and must
+        return (n, embedding_dim). A callable makes a module; it gets the shape of a
+        sample if it has a positional parameter without default.
+    embedding_dim : int, default=None
+        Number of components of an embedding. None is the encoder's own width; a
+        number adds a linear projection.
+    head : str or skfsl.heads part, default="euclidean"
+        What compares two embeddings: "euclidean" or "cosine".
+    loss : str, skfsl.losses part or callable, default="prototypical"
+        What is minimised: "prototypical", "contrastive", or any
+        ``loss(embeddings, labels)`` such as those of pytorch-metric-learning.
+    sampler : str or skfsl.samplers part, default="class_balanced"
+        What makes batches: some samples each of some classes.
+    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, \
+            default="adamw"
+        What follows the gradient.
+    lr : float, default=2e-3
+        Largest learning rate; it rises over the first fiftieth of all steps and
+        falls to zero along half a cosine.
+    weight_decay : float, default=1e-4
+        Decay of weights; biases and norms are not decayed.
+    max_epochs : int, default=25
+        Number of epochs. 0 leaves the encoder as it is.
+    validation_fraction : float, default=0.1
+        Share of the classes, in [0, 1), that are held out of training to score each
+        epoch by one-shot episodes (64 classes at most). The best weights are kept.
+        Below 10 classes none is held out.
+    early_stopping : bool or int, default=True
+        Stop after so many epochs without a better score on the validation classes;
+        True is 10, False never.
+    augment : callable or torch.nn.Module, default=None
+        Applied to each batch of training samples, float32 (n, d) or (n, c, h, w), on
+        the device.
+    input_layout : {"auto", "channels_first", "channels_last"}, default="auto"
+        Where four-dimensional images have their channels. "auto" takes the one axis
+        of size 1, 3 or 4.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of training. "auto" is bfloat16 autocast for convolutional encoders
+        where the processor is fast at it. `transform` computes in float32 unless
+        "bfloat16" is asked for by name; its output is float32 always.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda" where there is one, else "mps", else "cpu".
+    callbacks : list of skorch callbacks, default=None
+        Called while training.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last `fit`.
+    random_state : int, RandomState instance or None, default=None
+        Governs the initial weights, the batches, the augmentation and the held-out
+        classes. An int gives the same embeddings to the last bit for the same
+        versions, device, precision and number of threads. None draws one seed from
+        NumPy's global generator, which is the only use made of it.
+    verbose : int, default=0
+        1 prints a line an epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        All classes seen by `fit`, sorted.
+    validation_classes_ : ndarray
+        The classes among them that the metric was not trained on.
+    embedding_dim_ : int
+        Number of components of an embedding.
+    metric_ : str or None
+        The metric that `transform`'s output is to be compared by; None where the
+        head cannot be folded into a plain metric.
+    head_ : object
+        The head that scores pairs.
+    history_ : list of dict
+        One a trained epoch: "epoch", "train_loss", "valid_accuracy" (where classes
+        were held out), "lr" and "dur" in seconds.
+    fit_id_ : str
+        Changes when the weights do.
+    device_ : torch.device
+        Where it was trained and embeds.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the network.
+    input_shape_ : tuple of int
+        Shape of a sample: (d,) or (c, h, w).
+    n_features_in_ : int
+        Number of columns of the table seen by `fit`; only for tables.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where all are strings.
+
+    See Also
+    --------
+    PrototypeClassifier : Nearest prototype in the embedding, extended at once.
+    FewShotPipeline : Joins the two.
+
+    Notes
+    -----
+    X may be a table (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c), NumPy
+    or torch. Images of bytes are scaled by 1/255, floats are taken as they are.
+
+    ``memory=`` of a Pipeline does not recognise an encoder passed as a module: its
+    hash changes. Pass encoders by name, or wrap the fitted transformer in
+    :class:`sklearn.frozen.FrozenEstimator`.
+
+    References
+    ----------
+    .. [1] G. Koch, R. Zemel, R. Salakhutdinov, "Siamese neural networks for one-shot
+       image recognition", ICML deep learning workshop, 2015.
+    .. [2] J. Snell, K. Swersky, R. Zemel, "Prototypical networks for few-shot
+       learning", NeurIPS, 2017.
+    .. [3] D. Wertheimer, B. Hariharan, "Few-shot learning with localization in
+       realistic settings", CVPR, 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skfsl import SiameseTransformer
+    >>> X, y = load_iris(return_X_y=True)
+    >>> siamese = SiameseTransformer(max_epochs=3, random_state=0).fit(X, y)
+    >>> siamese.transform(X).shape
+    (150, 64)
+    >>> siamese.metric_
+    'euclidean'
+    """
+
+    _doc_link_module = "skfsl"
+    _doc_link_template = (
+        "https://skfsl.readthedocs.io/en/stable/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
+
+    _parameter_constraints: dict = {
+        "encoder": [str, callable, HasMethods("build")],
+        "embedding_dim": [Interval(numbers.Integral, 1, None, closed="left"), None],
+        "head": [str, HasMethods("build")],
+        "loss": [str, callable, HasMethods("build")],
+        "sampler": [str, HasMethods("build")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "lr": [Interval(numbers.Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_epochs": [Interval(numbers.Integral, 0, None, closed="left")],
+        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="left")],
+        "early_stopping": [
+            "boolean",
+            Interval(numbers.Integral, 1, None, closed="left"),
+        ],
+        "augment": [callable, None],
+        "input_layout": [StrOptions({"auto", "channels_first", "channels_last"})],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str, torch.device],
+        "callbacks": [list, tuple, None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self, encoder="auto", *, embedding_dim=None, head="euclidean",
+        loss="prototypical", sampler="class_balanced", optimizer="adamw", lr=2e-3,
+        weight_decay=1e-4, max_epochs=25, validation_fraction=0.1,
+        early_stopping=True, augment=None, input_layout="auto", precision="auto",
+        device="auto", callbacks=None, warm_start=False, random_state=None, verbose=0,
+    ):  # fmt: skip
+        self.encoder = encoder
+        self.embedding_dim = embedding_dim
+        self.head = head
+        self.loss = loss
+        self.sampler = sampler
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.augment = augment
+        self.input_layout = input_layout
+        self.precision = precision
+        self.device = device
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def set_params(self, **params):
+        """Set parameters; a part given by name takes nested ones as well.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters, e.g. ``loss="contrastive"`` or ``loss__margin=0.5``. The
+            latter puts the part that the name stands for in place of the name.
+
+        Returns
+        -------
+        self : SiameseTransformer
+            This estimator.
+        """
+        plain = {k: v for k, v in params.items() if "__" not in k}
+        super().set_params(**plain)
+        nested = {k: v for k, v in params.items() if "__" in k}
+        for name in {key.partition("__")[0] for key in nested} & set(PARTS):
+            value = getattr(self, name)
+            if isinstance(value, str) and value != "auto":
+                setattr(self, name, resolve_part(value, name))
+            elif isinstance(value, str):
+                raise ValueError(
+                    f"Cannot set parameters of {name}='auto': what it stands for is "
+                    f"known in fit only. Name it, e.g. {name}='conv4'."
+                )
+        return super().set_params(**nested)
+
+    @with_callbacks
+    def fit(self, X, y):
+        """Learn the metric.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Table (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c).
+        y : array-like of shape (n,)
+            Class labels: integers or strings; at least two classes, of which one has
+            two samples.
+
+        Returns
+        -------
+        self : SiameseTransformer
+            Fitted. When an error is raised, the estimator is as it was before.
+        """
+        go_on = self.warm_start and hasattr(self, "net_")
+        module = self.net_.module_ if go_on else None
+        return learn(self, X, y, reset=True, module=module)
+
+    @with_callbacks
+    def partial_fit(self, X, y):
+        """Go on training with new data, from the weights there are.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Samples of the kind, size and channels of those of `fit`.
+        y : array-like of shape (n,)
+            Class labels; they may be new ones.
+
+        Returns
+        -------
+        self : SiameseTransformer
+            Trained for `max_epochs` more on X; unfitted, this is `fit`. When an error
+            is raised, the estimator is as it was before.
+        """
+        if not hasattr(self, "net_"):
+            return learn(self, X, y, reset=True, module=None)
+        return learn(self, X, y, reset=False, module=self.net_.module_)
+
+    def transform(self, X):
+        """Embed samples.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Samples of the kind, size and channels of those of `fit`.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_samples, embedding_dim_)
+            float32; compared by `metric_`, they are compared by the learned metric.
+        """
+        snapshot = shadow(self, fitted=True)
+        embeddings = snapshot._embed(X)
+        with torch.inference_mode():
+            return snapshot.head_.fold(embeddings).numpy()
+
+    def similarity(self, X, Y=None):
+        """Score all pairs of samples by the learned metric.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            n samples.
+        Y : array-like or Tensor, default=None
+            m samples; None compares X with itself.
+
+        Returns
+        -------
+        scores : ndarray of shape (n, m)
+            float32; higher is closer. The head says what a score is: for "euclidean"
+            the negative squared distance, for "cosine" the cosine.
+        """
+        snapshot = shadow(self, fitted=True)
+        a = snapshot._embed(X)
+        b = a if Y is None else snapshot._embed(Y)
+        out = np.empty((len(a), len(b)), dtype=np.float32)
+        rows = max(1, 2**24 // max(1, len(b)))
+        with torch.inference_mode():
+            for start in range(0, len(a), rows):
+                block = snapshot.head_.scores(a[start : start + rows], b)
+                out[start : start + rows] = block.numpy()
+        return out
+
+    def _embed(self, X):
+        check_is_fitted(self, "net_")
+        samples = check_samples(self, X, input_layout=self.input_layout, reset=False)
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        return embed(self.net_.module_, samples, self.device_, dtype)
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        if "net_" in state and state["device_"].type != "cpu":
+            net = copy.copy(state["net_"])
+            net.device = "cpu"
+            net.module_ = copy.deepcopy(net.module_).cpu()
+            state["net_"], state["head_"] = net, net.module_.head
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "net_" not in state:
+            return
+        try:
+            device = resolve_device(self.device)
+        except ValueError:
+            warnings.warn(
+                f"Trained with device={self.device!r}, which is not on this machine. "
+                f"Embedding on the CPU.",
+                stacklevel=2,
+            )
+            device = torch.device("cpu")
+        self.device_ = device
+        self.net_.module_.to(device)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.three_d_array = True
+        return tags

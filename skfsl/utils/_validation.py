@@ -1,0 +1,234 @@
+"""The one entrance of data: tables and images, and their labels."""
+
+import sys
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+__all__ = ["check_labels", "check_samples", "image_layout"]
+
+_CHANNELS = (1, 3, 4)
+
+
+def as_numpy(X: object) -> object:
+    """Return a torch tensor as an array, anything else as it is; torch stays asleep."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        return X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
+    return X
+
+
+def image_layout(shape: tuple[int, ...], input_layout: str) -> str:
+    """Tell where the channels of images are.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the images: (n, h, w), (n, c, h, w) or (n, h, w, c).
+    input_layout : {"auto", "channels_first", "channels_last"}
+        "auto" takes the one axis of size 1, 3 or 4 for the channels.
+
+    Returns
+    -------
+    layout : {"no_channels", "channels_first", "channels_last"}
+        The layout of `shape`.
+
+    Raises
+    ------
+    ValueError
+        If "auto" finds no such axis, or finds two.
+    """
+    if len(shape) == 3:
+        return "no_channels"
+    if input_layout != "auto":
+        return input_layout
+    first, last = shape[1] in _CHANNELS, shape[3] in _CHANNELS
+    if first == last:
+        found = "both its axes 1 and 3 have" if first else "neither axis 1 nor 3 has"
+        raise ValueError(
+            f"Cannot tell the channels of images X with shape {shape}: {found} size "
+            f"1, 3 or 4. Set input_layout='channels_first' for (n, c, h, w) or "
+            f"input_layout='channels_last' for (n, h, w, c)."
+        )
+    return "channels_first" if first else "channels_last"
+
+
+def _refuse_strings(X: object) -> None:
+    values = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else X
+    dtype = getattr(values, "dtype", None)
+    if dtype is None or getattr(values, "ndim", 0) == 0:
+        return
+    is_object = isinstance(dtype, np.dtype) and dtype.kind == "O"
+    first = values.ravel()[0] if is_object and values.size else None
+    if (isinstance(dtype, np.dtype) and dtype.kind in "US") or isinstance(
+        first, str | bytes
+    ):
+        raise ValueError(
+            "X holds strings where numbers are due. Read image files into an array "
+            "of shape (n, h, w, c), and embed raw text with a text model, before "
+            "they are passed."
+        )
+
+
+def _as_array(X: object) -> object:
+    """Make one array of a list of images; name the shapes when they differ."""
+    if isinstance(X, list | tuple) and len(X) and np.ndim(as_numpy(X[0])) >= 2:
+        X = [np.asarray(as_numpy(x)) for x in X]
+    elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X):
+        if np.ndim(as_numpy(X[0])) == 0:
+            return X
+        X = [np.asarray(as_numpy(x)) for x in X]
+    else:
+        return X
+    shapes = {x.shape for x in X}
+    if len(shapes) > 1:
+        named = ", ".join(str(s) for s in sorted(shapes, key=str)[:3])
+        raise ValueError(
+            f"Expected images of one size. Got {len(shapes)} shapes, among them "
+            f"{named}. Resize them to one size first."
+        )
+    return np.stack(X)
+
+
+def check_samples(
+    estimator: object, X: object, *, input_layout: str = "auto", reset: bool
+) -> np.ndarray:
+    """Check samples and bring them into the form that encoders take.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Gets ``input_shape_`` and, for a table, ``n_features_in_`` and
+        ``feature_names_in_`` when `reset`; is compared with them otherwise.
+    X : array-like or torch.Tensor
+        A table (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c).
+    input_layout : {"auto", "channels_first", "channels_last"}, default="auto"
+        Where the channels of four-dimensional images are.
+    reset : bool
+        Whether this is the data of `fit`.
+
+    Returns
+    -------
+    X : ndarray
+        float32 (n, d), or uint8 or float32 (n, c, h, w); a view where it can be.
+
+    Raises
+    ------
+    ValueError
+        If X is none of these, is empty, holds NaN, infinity or strings, or differs
+        in kind, size or channels from the data of `fit`.
+    """
+    if sparse.issparse(X):
+        raise TypeError(
+            "Sparse data was passed for X, but dense data is required. Use "
+            "X.toarray() to convert it to a dense array."
+        )
+    X = _as_array(as_numpy(X))
+    _refuse_strings(X)
+    ndim = getattr(X, "ndim", None) or np.ndim(X)
+    if ndim not in (3, 4):
+        if not reset and len(estimator.input_shape_) == 3:
+            raise ValueError(
+                f"{type(estimator).__name__} was fitted on images of shape (c, h, w) "
+                f"= {estimator.input_shape_}. Got a table with {ndim} dimension(s)."
+            )
+        # float32 at once: what is too large for it is told as infinity.
+        X = validate_data(estimator, X, dtype=np.float32, reset=reset)
+        if reset:
+            estimator.input_shape_ = (X.shape[1],)
+        return X
+    X = check_array(
+        X, dtype=None, ensure_2d=False, allow_nd=True, estimator=estimator,
+        input_name="X",
+    )  # fmt: skip
+    if X.dtype.kind not in "buif":
+        raise ValueError(f"Expected images of numbers. Got dtype {X.dtype} instead.")
+    layout = image_layout(X.shape, input_layout)
+    if layout == "no_channels":
+        X = X[:, np.newaxis]
+    elif layout == "channels_last":
+        X = X.transpose(0, 3, 1, 2)
+    if X.dtype != np.uint8:
+        X = X.astype(np.float32, copy=False)
+        if not np.isfinite(X).all():
+            raise ValueError(
+                "Input X contains infinity or a value too large for dtype('float32')."
+            )
+    if 0 in X.shape:
+        raise ValueError(f"Found images without pixels: X has shape {X.shape}.")
+    if reset:
+        estimator.input_shape_ = X.shape[1:]
+        for stale in ("n_features_in_", "feature_names_in_"):
+            estimator.__dict__.pop(stale, None)
+    elif X.shape[1:] != estimator.input_shape_:
+        expected = (
+            f"a table of {estimator.input_shape_[0]} features"
+            if len(estimator.input_shape_) == 1
+            else f"images of shape (c, h, w) = {estimator.input_shape_}"
+        )
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted on {expected}. Got images of "
+            f"shape (c, h, w) = {X.shape[1:]}."
+        )
+    return X
+
+
+def check_labels(y: object) -> np.ndarray:
+    """Check class labels: one a sample, of one kind, no missing ones.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Integers, booleans or strings, not mixed.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, continuous or multi-output.
+    TypeError
+        If strings and numbers are mixed.
+    """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None."
+        )
+    y = as_numpy(y)
+    if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
+        y = np.asarray(y, dtype=object)
+    y = column_or_1d(y, warn=True)
+    if y.dtype == object:
+        kinds = sorted({type(v).__name__ for v in y})
+        if any(v is None or v != v for v in y):
+            raise ValueError(
+                "Input y contains NaN or None. Every sample needs a label."
+            )
+        strings = [isinstance(v, str) for v in y]
+        if any(strings) and not all(strings):
+            raise TypeError(
+                f"Expected labels of one kind, strings or numbers. Got a mix of "
+                f"{kinds}."
+            )
+        if all(strings):
+            y = y.astype(str)
+        else:
+            y = np.asarray(y.tolist())
+    if y.dtype.kind == "f":
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        if (y != np.floor(y)).any():
+            raise ValueError(
+                "Unknown label type: continuous. Maybe you are trying to fit a "
+                "classifier, which expects discrete classes on a regression target "
+                "with continuous values."
+            )
+    elif y.dtype.kind not in "biuUSmM":
+        check_classification_targets(y)
+    return y
