@@ -1,0 +1,208 @@
+"""Batches of some classes with as many samples of each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+
+from skfsl.utils._parts import Part
+from skfsl.utils._sklearn_private import Interval, StrOptions
+
+__all__ = ["ClassBalancedSampler"]
+
+_BATCH_SIZE = 300
+_MAX_WAY = 60
+_MIN_BATCHES = 32
+
+
+class ClassBalancedSampler(Part):
+    """Draw batches of `n_way` classes with `n_shot` samples of each.
+
+    No class is twice in a batch, and no sample either, but where a class has fewer
+    than `n_shot` samples: these are repeated, as evenly as can be. Within an epoch the
+    samples of a class come without replacement until it is exhausted, then anew.
+    A batch is grouped by class.
+
+    Parameters
+    ----------
+    n_way : int, default=None
+        Classes in a batch, at least 2. None is all classes, 60 at most.
+
+    n_shot : int, default=None
+        Samples of each class in a batch. None makes batches of about 300 samples:
+        ``300 // n_way``, at least 5, not more than the median size of the classes, and
+        at least 2.
+
+    class_weight : {"proportional", "uniform"}, default="proportional"
+        How classes are drawn. "proportional": in proportion to the samples that they
+        have left in this epoch [1]_, so that an epoch sees each sample about once.
+        "uniform": all alike, so that samples of small classes come up more often.
+
+    n_batches : int, default=None
+        Batches an epoch. None is as many as hold `n_samples` samples, at least 32.
+
+    Notes
+    -----
+    "proportional" begins a new round when fewer than `n_way` classes have samples
+    left. Classes are drawn without replacement by exponential keys divided by the
+    weights; a batch costs O(n_classes + n_way * n_shot).
+
+    References
+    ----------
+    .. [1] D. Wertheimer and B. Hariharan. Few-Shot Learning with Localization in
+       Realistic Settings. CVPR, 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfsl.samplers import ClassBalancedSampler
+    >>> y = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2])
+    >>> sampler = ClassBalancedSampler(n_way=2, n_shot=2, n_batches=3).build(y)
+    >>> for batch in sampler.epoch(np.random.RandomState(0)):
+    ...     print(y[batch], len(np.unique(batch)))
+    [0 0 1 1] 4
+    [1 1 2 2] 4
+    [1 1 0 0] 4
+    """
+
+    _parameter_constraints: dict = {
+        "n_way": [Interval(Integral, 2, None, closed="left"), None],
+        "n_shot": [Interval(Integral, 1, None, closed="left"), None],
+        "class_weight": [StrOptions({"proportional", "uniform"})],
+        "n_batches": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self, n_way=None, *, n_shot=None, class_weight="proportional", n_batches=None
+    ):
+        self.n_way = n_way
+        self.n_shot = n_shot
+        self.class_weight = class_weight
+        self.n_batches = n_batches
+
+    def build(self, y: np.ndarray) -> "BoundClassBalancedSampler":
+        """Bind the sampler to the labels that it draws from.
+
+        Parameters
+        ----------
+        y : ndarray of int, shape (n_samples,)
+            Class codes.
+
+        Returns
+        -------
+        sampler : BoundClassBalancedSampler
+            Has a length, the batches an epoch, and ``epoch(rng)``.
+
+        Raises
+        ------
+        ValueError
+            If y has fewer than `n_way` classes, or fewer than 2.
+        """
+        self._validate_params()
+        codes, sizes = np.unique(y, return_inverse=True, return_counts=True)[1:]
+        n_classes = len(sizes)
+        if n_classes < 2:
+            raise ValueError(
+                f"Cannot sample batches: y has {n_classes} class"
+                f"{'' if n_classes == 1 else 'es'}, at least 2 classes are needed."
+            )
+        if self.n_way is not None and self.n_way > n_classes:
+            raise ValueError(
+                f"Cannot sample batches with n_way={self.n_way} greater than the "
+                f"number of classes in y: n_classes={n_classes}. Lower n_way or add "
+                f"classes."
+            )
+        n_way = min(n_classes, _MAX_WAY) if self.n_way is None else self.n_way
+        n_shot = self.n_shot
+        if n_shot is None:
+            n_shot = max(2, min(max(5, _BATCH_SIZE // n_way), int(np.median(sizes))))
+        n_batches = self.n_batches
+        if n_batches is None:
+            n_batches = max(_MIN_BATCHES, -(-len(y) // (n_way * n_shot)))
+        return BoundClassBalancedSampler(
+            order=np.argsort(codes, kind="stable").astype(np.int64, copy=False),
+            sizes=sizes,
+            n_way=n_way,
+            n_shot=n_shot,
+            n_batches=n_batches,
+            proportional=self.class_weight == "proportional",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BoundClassBalancedSampler:
+    """A class-balanced sampler that knows its labels.
+
+    Parameters
+    ----------
+    order : ndarray of int64, shape (n_samples,)
+        Sample indices, grouped by class.
+    sizes : ndarray of int, shape (n_classes,)
+        Samples of each class.
+    n_way, n_shot, n_batches : int
+        Classes a batch, samples a class, batches an epoch.
+    proportional : bool
+        Whether classes are drawn in proportion to the samples left.
+    """
+
+    order: np.ndarray
+    sizes: np.ndarray
+    n_way: int
+    n_shot: int
+    n_batches: int
+    proportional: bool
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def epoch(self, rng: np.random.RandomState) -> Iterator[np.ndarray]:
+        """Draw the batches of one epoch.
+
+        Parameters
+        ----------
+        rng : RandomState
+            The only source of randomness: the same state gives the same batches.
+
+        Yields
+        ------
+        indices : ndarray of int64, shape (n_way * n_shot,)
+            Grouped by class.
+        """
+        queue, starts = self.order.copy(), np.cumsum(self.sizes) - self.sizes
+        # Where each class stands in its part of the queue: at first, none is shuffled.
+        at, left = self.sizes.copy(), self.sizes.copy()
+        steps = np.arange(self.n_shot)
+        for _ in range(self.n_batches):
+            classes = self._draw_classes(left, rng)
+            tired = classes[at[classes] + self.n_shot > self.sizes[classes]]
+            self._shuffle(queue, starts, at, tired, rng)
+            within = (at[classes, None] + steps) % self.sizes[classes, None]
+            at[classes] += self.n_shot
+            yield queue[starts[classes, None] + within].ravel()
+
+    def _draw_classes(self, left: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+        """Draw `n_way` classes and take their samples off `left`."""
+        keys = rng.standard_exponential(len(left))
+        if self.proportional:
+            if np.count_nonzero(left) < self.n_way:
+                left += self.sizes
+            with np.errstate(divide="ignore"):
+                keys /= left
+        classes = np.argpartition(keys, self.n_way - 1)[: self.n_way]
+        left[classes] = np.maximum(left[classes] - self.n_shot, 0)
+        return classes
+
+    def _shuffle(self, queue, starts, at, classes, rng) -> None:
+        """Shuffle the queues of `classes`, what is left of the old round first."""
+        if len(classes) == 0:
+            return
+        sizes = self.sizes[classes]
+        group = np.repeat(np.arange(len(classes)), sizes)
+        within = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        seen = within < at[classes][group]
+        # The whole part of a key is the class, its first binary digit is `seen`.
+        keys = group + (seen + rng.random_sample(len(group))) / 2
+        places = starts[classes][group] + within
+        queue[places] = queue[places[np.argsort(keys)]]
+        at[classes] = 0
