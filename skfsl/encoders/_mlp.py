@@ -1,5 +1,6 @@
 """Rows of a table through a few fully connected layers."""
 
+import math
 from numbers import Integral, Real
 
 import torch
@@ -17,8 +18,8 @@ class MLP(Part):
     The columns are standardised, with the means and scales of the training data; then
     the output is the sum of a linear map and of hidden layers with ReLU. The linear
     map starts as a rotation and the hidden layers start at zero: before training, the
-    euclidean metric of the embeddings is that of the standardised columns, up to a
-    factor, and training departs from there. It is the default for tables.
+    euclidean metric of the embeddings is that of the standardised columns, and
+    training departs from there. It is the default for tables.
 
     Parameters
     ----------
@@ -121,7 +122,9 @@ class MLPModule(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.linear = nn.Linear(n_features, n_outputs, bias=False)
-        nn.init.orthogonal_(self.linear.weight)
+        # Fewer outputs than columns keep distances about, once they are scaled up.
+        gain = math.sqrt(max(1.0, n_features / n_outputs))
+        nn.init.orthogonal_(self.linear.weight, gain=gain)
         layers: list[nn.Module] = []
         width = n_features
         for size in hidden:
