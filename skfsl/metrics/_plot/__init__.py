@@ -1,1 +1,1 @@
-"""(room to be furnished)."""
+"""Displays: the only rooms where matplotlib is opened, and late."""
