@@ -1,0 +1,183 @@
+"""Class labels: shown sorted, kept in the order of their arrival."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skfsl.utils._validation import check_labels
+
+__all__ = ["Labels", "check_declared"]
+
+
+class Labels:
+    """Class labels, sorted, each with the code under which its samples are stored.
+
+    Codes follow the order of arrival and do not change when a class is added;
+    positions in `classes` do. Samples are stored by code, everything that is
+    answered goes by position: ``rank[code]``.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+    codes : ndarray of shape (n_classes,), dtype=intp
+        The code of each.
+    """
+
+    __slots__ = ("classes", "codes", "rank")
+
+    def __init__(self, classes: np.ndarray, codes: np.ndarray) -> None:
+        self.classes = classes
+        self.codes = codes
+        self.rank = np.empty_like(codes)
+        self.rank[codes] = np.arange(len(codes))
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __reduce__(self) -> tuple:
+        return (Labels, (self.classes, self.codes))
+
+    @staticmethod
+    def of(y: np.ndarray) -> tuple["Labels", np.ndarray]:
+        """Return the labels of `y` and the code of each sample."""
+        classes, codes = np.unique(y, return_inverse=True)
+        return Labels(classes, np.arange(len(classes))), codes.reshape(-1)
+
+    def add(self, y: np.ndarray) -> tuple["Labels", np.ndarray]:
+        """Return the labels with those of `y` among them and each sample's code.
+
+        Raises
+        ------
+        TypeError
+            If `y` is of another kind than the labels.
+        ValueError
+            If the two have no common dtype that keeps every label as it is.
+        """
+        values, inverse = np.unique(y, return_inverse=True)
+        classes, values = _common_dtype(self.classes, values)
+        at, known = _find(classes, values)
+        new = ~known
+        n_new = np.count_nonzero(new)
+        codes = np.empty(len(values), dtype=np.intp)
+        codes[known] = self.codes[at[known]]
+        codes[new] = np.arange(len(classes), len(classes) + n_new)
+        sample_codes = codes[inverse.reshape(-1)]
+        if not n_new:
+            if classes is self.classes:
+                return self, sample_codes
+            return Labels(classes, self.codes), sample_codes
+        return (
+            Labels(
+                np.insert(classes, at[new], values[new]),
+                np.insert(self.codes, at[new], codes[new]),
+            ),
+            sample_codes,
+        )
+
+    def without(self, labels: object) -> tuple["Labels", np.ndarray]:
+        """Take classes out; codes are dealt out anew, in sorted order.
+
+        Parameters
+        ----------
+        labels : label or array-like of labels
+            The classes to take out.
+
+        Returns
+        -------
+        rest : Labels
+            What stays.
+        kept : ndarray of shape (n_kept,), dtype=intp
+            The former codes of the classes that stay, in sorted order of class.
+
+        Raises
+        ------
+        ValueError
+            If a label is not there, or none would be left.
+        """
+        if np.ndim(labels) == 0:  # type: ignore[arg-type]
+            labels = [labels]
+        if not len(labels):  # type: ignore[arg-type]
+            return Labels(self.classes, np.arange(len(self))), self.codes
+        gone = np.unique(check_labels(labels))
+        classes, gone = _common_dtype(self.classes, gone)
+        at, known = _find(classes, gone)
+        if not known.all():
+            raise ValueError(
+                f"Cannot forget classes that are not in the support set: "
+                f"{_named(gone[~known])}. Its {len(self)} classes are in classes_."
+            )
+        if len(gone) == len(self):
+            raise ValueError(
+                f"Cannot forget all of the {len(self)} classes: a classifier without "
+                f"classes has no answer. Keep one class, or start again from "
+                f"sklearn.base.clone()."
+            )
+        stays = np.ones(len(self), dtype=bool)
+        stays[at] = False
+        kept = self.codes[stays]
+        return Labels(self.classes[stays], np.arange(len(kept))), kept
+
+
+def _find(classes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where `values` stand or belong in `classes`, and which are there."""
+    at = np.searchsorted(classes, values)
+    known = at < len(classes)
+    known[known] = classes[at[known]] == values[known]
+    return at, known
+
+
+def _kind(dtype: np.dtype) -> str:
+    return "number" if dtype.kind in "iuf" else dtype.kind
+
+
+_KIND_NAMES = {"U": "str", "S": "bytes", "b": "bool", "number": "number"}
+
+
+def _common_dtype(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bring labels to one dtype that holds both; refuse to change any label by it."""
+    if old.dtype == new.dtype:
+        return old, new
+    kinds = [_kind(old.dtype), _kind(new.dtype)]
+    if kinds[0] != kinds[1]:
+        known, got = (_KIND_NAMES.get(kind, kind) for kind in kinds)
+        raise TypeError(
+            f"Expected labels of the kind of the support set's: {known} (such as "
+            f"{old[0]!r}). Got {got} (such as {new[0]!r}) instead. Convert one of them."
+        )
+    dtype = np.result_type(old.dtype, new.dtype)
+    with np.errstate(invalid="ignore"):
+        for labels in (old, new):
+            if (labels.astype(dtype).astype(labels.dtype) != labels).any():
+                raise ValueError(
+                    f"Labels of dtype {old.dtype} and {new.dtype} have no common dtype "
+                    f"that keeps them all: {dtype} would change some. Convert one of "
+                    f"them."
+                )
+    return old.astype(dtype, copy=False), new.astype(dtype, copy=False)
+
+
+def _named(labels: Sequence | np.ndarray) -> str:
+    shown = ", ".join(repr(label) for label in np.asarray(labels).tolist()[:5])
+    return f"[{shown}{', ...' if len(labels) > 5 else ''}]"
+
+
+def check_declared(classes: object, y: np.ndarray) -> None:
+    """Check that the labels of `y` are among `classes`, as partial_fit got them.
+
+    Raises
+    ------
+    ValueError
+        If one is not.
+    TypeError
+        If they are of another kind.
+    """
+    if classes is None:
+        return
+    declared, values = _common_dtype(np.unique(check_labels(classes)), np.unique(y))
+    _, known = _find(declared, values)
+    if not known.all():
+        raise ValueError(
+            f"y has labels that are not in classes=: {_named(values[~known])}. Name "
+            f"them there, or leave classes=None: labels need not be declared."
+        )

@@ -1,0 +1,478 @@
+"""scikit-learn's k nearest neighbours over a support set that grows."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.neighbors import VALID_METRICS
+from sklearn.neighbors import KNeighborsClassifier as _KNeighborsClassifier
+from sklearn.utils.validation import (
+    check_consistent_length,
+    validate_data,
+)
+
+from skfsl.support._labels import Labels, check_declared
+from skfsl.support._scores import unit_rows
+from skfsl.support._store import Rows, SupportMixin
+from skfsl.support._support_set import NeighborSet
+from skfsl.support._votes import majority, vote_weights
+from skfsl.utils._sklearn_private import _fit_context
+from skfsl.utils._validation import check_labels
+
+__all__ = ["KNeighborsClassifier"]
+
+_TREES = ("kd_tree", "ball_tree")
+# Metrics whose fast paths in scikit-learn want floats of one dtype on both sides.
+_FLOAT_METRICS = (
+    "canberra", "chebyshev", "cityblock", "cosine", "euclidean", "l1", "l2",
+    "manhattan", "minkowski", "sqeuclidean",
+)  # fmt: skip
+
+
+def _of_support(name, read):
+    """Read one of scikit-learn's private attributes off the support set, if any."""
+
+    def get(self):
+        support = self.__dict__.get("_support")
+        if support is not None:
+            return read(support)
+        try:
+            return self.__dict__[name]
+        except KeyError:
+            raise AttributeError(name)
+
+    def put(self, value):
+        self.__dict__[name] = value
+
+    return property(get, put)
+
+
+class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
+    """Classify by a vote of the nearest samples of a support set that can grow.
+
+    This is scikit-learn's :class:`~sklearn.neighbors.KNeighborsClassifier` with
+    `partial_fit`, that adds samples of known classes and of new ones at any time,
+    and `forget`, that takes classes out. All that `fit` does there it does here:
+    trees, sparse input, several outputs, precomputed distances, any metric.
+
+    Use it where classes have more than one look, so that one prototype does not
+    stand for them; with a few examples a class
+    :class:`~skfsl.PrototypeClassifier` is less noisy and faster.
+
+    Read more in the :ref:`User Guide <support>`.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=5
+        Number of neighbors that vote. While fewer samples are stored, all of them.
+
+    weights : {"uniform", "distance"}, callable or None, default="uniform"
+        Weight of a vote: the same for all, the inverse of the distance, or what the
+        callable makes of an array of distances.
+
+    algorithm : {"auto", "ball_tree", "kd_tree", "brute"}, default="auto"
+        How neighbors are found. "auto" is "brute" wherever the metric allows it. A
+        tree has to be built anew for each sample: with "ball_tree" and "kd_tree"
+        `partial_fit` and `forget` raise.
+
+    leaf_size : int, default=30
+        Leaf size of the trees.
+
+    p : float, default=2
+        Power of the Minkowski metric.
+
+    metric : str or callable, default="minkowski"
+        Any metric of scikit-learn's classifier; "precomputed" only with `fit`.
+
+    metric_params : dict, default=None
+        Additional keyword arguments of the metric.
+
+    n_jobs : int, default=None
+        Number of parallel jobs of the search.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, always sorted, whatever the order of their arrival.
+
+    effective_metric_ : str or callable
+        The metric used: `metric`, or a synonym of it.
+
+    effective_metric_params_ : dict
+        Additional keyword arguments of the metric used.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :term:`fit`. Defined only when `X` has feature
+        names that are all strings.
+
+    n_samples_fit_ : int
+        Number of samples stored.
+
+    outputs_2d_ : bool
+        Whether `y` had several columns in `fit`.
+
+    See Also
+    --------
+    skfsl.PrototypeClassifier : Compares a query with one point a class.
+    sklearn.neighbors.KNeighborsClassifier : What this extends.
+
+    Notes
+    -----
+    `fit`, `partial_fit` and `forget` either happen or leave the classifier as it was.
+    They are safe beside concurrent calls of `predict` and its kin, each of which
+    answers from one state, and beside each other.
+
+    `partial_fit` costs what the new samples cost, plus O(n_classes), however many
+    samples are stored; now and then, as the store doubles, it copies them.
+
+    Queries are brought to the dtype of the stored samples. Under "cosine" these are
+    stored at unit length, where euclidean neighbors are the same ones and are found
+    several times faster.
+
+    Examples
+    --------
+    >>> from skfsl import KNeighborsClassifier
+    >>> clf = KNeighborsClassifier(n_neighbors=1).fit([[0.0], [1.0]], ["b", "c"])
+    >>> clf.partial_fit([[-5.0]], ["a"]).classes_
+    array(['a', 'b', 'c'], dtype='<U1')
+    >>> clf.predict([[-4.0], [0.1]])
+    array(['a', 'b'], dtype='<U1')
+    >>> clf.forget("a").predict([[-4.0]])
+    array(['b'], dtype='<U1')
+    """
+
+    _fit_X = _of_support("_fit_X", lambda support: support.samples.columns[0])
+    _y = _of_support("_y", lambda support: support.positions)
+
+    def fit(self, X, y):
+        """Make a support set of samples, in place of the one that was there.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or \
+                (n_samples, n_samples) if metric="precomputed"
+            Support examples.
+
+        y : {array-like, sparse matrix} of shape (n_samples,) or \
+                (n_samples, n_outputs)
+            Their labels.
+
+        Returns
+        -------
+        self : object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If X or y is not what scikit-learn's classifier takes.
+        TypeError
+            If y mixes strings and numbers.
+        """
+        with self._updating(fitted=False) as work:
+            work._learn(X, y)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X, y, classes=None):
+        """Add samples to the support set, of known classes and of new ones.
+
+        Any labels may come at any time. The result is that of one `fit` on all
+        samples, in the order they came; unfitted, this is `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Support examples.
+
+        y : array-like of shape (n_samples,)
+            Their labels, of the same kind as the labels before.
+
+        classes : array-like of shape (n_classes,), default=None
+            Not needed. Where it is given, the labels of `y` have to be among them;
+            it has no other effect.
+
+        Returns
+        -------
+        self : object
+            The classifier with the samples added.
+
+        Raises
+        ------
+        ValueError
+            If the number of features or their names are not those of `fit`; if a
+            label of y is not in `classes`; under a tree algorithm, with
+            metric="precomputed", after a fit on sparse input or several outputs; if
+            `metric` or `p` has changed since.
+        TypeError
+            If X is sparse; if the labels are of another kind, as strings after
+            integers.
+        """
+        with self._updating() as work:
+            work._check_can_grow("partial_fit")
+            if sparse.issparse(X) or sparse.issparse(y):
+                raise TypeError(
+                    "Sparse data was passed to partial_fit, but dense data is "
+                    "required. Use '.toarray()' to convert it, or call fit."
+                )
+            if y is not None and (n_outputs := _n_outputs(y)) > 1:
+                raise ValueError(
+                    f"partial_fit takes one label a sample. Got y of {n_outputs} "
+                    f"outputs. Call fit for several."
+                )
+            y = check_labels(y)
+            check_declared(classes, y)
+            if "_fit_method" in work.__dict__:
+                work._enrol(X, y)
+            else:
+                work._learn(X, y)
+                # A copy: it does not follow what happens to the caller's X.
+                work._support = work._support.owned()
+        return self
+
+    def _learn(self, X, y):
+        """Fit as scikit-learn does; keep a support set where one can grow."""
+        self._support = None
+        if y is None or sparse.issparse(y) or _n_outputs(y) > 1:
+            self._fit_with_algorithm(X, y)
+            return
+        labels, codes = Labels.of(check_labels(y))
+        # Labels are encoded here; scikit-learn gets a stand-in, about which its
+        # advice on targets with many classes has nothing to say.
+        self._fit_with_algorithm(X, np.zeros(len(codes), dtype=np.intp))
+        self.classes_, self._y = labels.classes, codes
+        if (
+            self._fit_method != "brute"
+            or self.metric == "precomputed"
+            or sparse.issparse(self._fit_X)
+        ):
+            return
+        samples, all_unit = self._as_stored(self._fit_X)
+        rows, fitted_with = Rows(samples, codes), (self.metric, self.p)
+        self._support = NeighborSet(labels, rows, all_unit, fitted_with)
+        # Both are read off the support set from now on.
+        self.__dict__.update(_fit_X=None, _y=None)
+
+    def _fit_with_algorithm(self, X, y):
+        algorithm = self.algorithm
+        if algorithm == "auto" and (
+            callable(self.metric) or self.metric in VALID_METRICS["brute"]
+        ):
+            self.algorithm = "brute"
+        super().fit(X, y)
+        self.algorithm = algorithm
+
+    def _as_stored(self, X):
+        """Return samples as they are stored, and if all of them have length one."""
+        if self.effective_metric_ not in _FLOAT_METRICS:
+            return X, False
+        if X.dtype not in (np.float32, np.float64):
+            X = X.astype(np.result_type(X.dtype, np.float32))
+        return unit_rows(X) if self.effective_metric_ == "cosine" else (X, False)
+
+    def _check_can_grow(self, method):
+        if self.algorithm in _TREES:
+            raise ValueError(
+                f"{method} needs algorithm='brute' or 'auto'. Got "
+                f"algorithm={self.algorithm!r}: a tree would have to be built anew."
+            )
+        if self.metric == "precomputed":
+            raise ValueError(
+                f"{method} needs the samples. Got metric='precomputed': call fit with "
+                f"all distances."
+            )
+        if "_fit_method" in self.__dict__ and self._support is None:
+            if self.outputs_2d_:
+                what = "y of several outputs"
+            elif self._fit_method in _TREES:
+                what = f"a {self._fit_method}"
+            else:
+                what = "sparse data"
+            raise ValueError(
+                f"{method} cannot change a support set that was fitted on {what}. "
+                f"Call fit with all samples."
+            )
+
+    def _enrol(self, X, y):
+        support = self._support
+        if (self.metric, self.p) != support.fitted_with:
+            metric, p = support.fitted_with
+            raise ValueError(
+                f"The support set was fitted with metric={metric!r}, p={p!r}. Got "
+                f"metric={self.metric!r}, p={self.p!r}. Call fit to change them."
+            )
+        X = self._check_samples(X)
+        check_consistent_length(X, y)
+        X, all_unit = self._as_stored(X)
+        self._take_up(support.add(X, y, all_unit))
+
+    def _without(self, classes):
+        self._check_can_grow("forget")
+        self._take_up(self._support.without(classes))
+
+    def _take_up(self, support):
+        self._support = support
+        self.classes_ = support.labels.classes
+        self.n_samples_fit_ = len(support.samples)
+
+    def _check_samples(self, X):
+        """Check samples or queries; bring them to the dtype of the stored ones."""
+        stored = self._fit_X.dtype
+        return validate_data(
+            self,
+            X,
+            dtype=stored if stored in (np.float32, np.float64) else "numeric",
+            ensure_all_finite="allow-nan" if self.metric == "nan_euclidean" else True,
+            reset=False,
+            order="C",
+        )
+
+    def _reader(self, X):
+        """Return a snapshot that asks for no more neighbors than are stored."""
+        snapshot = self._snapshot()
+        n_others = snapshot.n_samples_fit_ - (X is None)
+        if snapshot.n_neighbors is not None and n_others > 0:
+            snapshot.n_neighbors = min(snapshot.n_neighbors, n_others)
+        return snapshot
+
+    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+        """Find the nearest stored samples of each query.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_queries, n_features) or \
+                (n_queries, n_indexed) if metric="precomputed", default=None
+            Queries. Without them, the neighbors of each stored sample, itself left
+            out.
+
+        n_neighbors : int, default=None
+            Number of neighbors of each query. By default that of the constructor, or
+            as many as are stored where these are fewer.
+
+        return_distance : bool, default=True
+            Whether to return the distances.
+
+        Returns
+        -------
+        neigh_dist : ndarray of shape (n_queries, n_neighbors)
+            Distances, nearest first; only with return_distance=True.
+
+        neigh_ind : ndarray of shape (n_queries, n_neighbors)
+            Positions of the neighbors among the stored samples, which stand in the
+            order of their arrival.
+
+        Raises
+        ------
+        ValueError
+            If n_neighbors is given and larger than the number of stored samples.
+        """
+        snapshot = self._reader(X)
+        base = super(KNeighborsClassifier, snapshot)
+        support = snapshot._support
+        grows = support is not None and not sparse.issparse(X)
+        as_euclidean = grows and support.all_unit
+        if grows and X is not None:
+            X = snapshot._check_samples(X)
+            # Checked: the check that follows is not to miss the names of features.
+            snapshot.__dict__.pop("feature_names_in_", None)
+            if as_euclidean:
+                X, as_euclidean = unit_rows(X)
+        if as_euclidean:
+            snapshot.metric = snapshot.effective_metric_ = "euclidean"
+        answer = base.kneighbors(X, n_neighbors, return_distance)
+        if not (as_euclidean and return_distance):
+            return answer
+        distances, indices = answer
+        # |x - y|² = 2 (1 - cos) at unit length.
+        return distances * distances / 2, indices
+
+    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
+        """Compute the (weighted) graph of neighbors of queries.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_queries, n_features) or \
+                (n_queries, n_indexed) if metric="precomputed", default=None
+            Queries. Without them, the neighbors of each stored sample, itself left
+            out.
+
+        n_neighbors : int, default=None
+            Number of neighbors of each query, as in `kneighbors`.
+
+        mode : {"connectivity", "distance"}, default="connectivity"
+            Whether edges are ones or distances.
+
+        Returns
+        -------
+        graph : sparse matrix of shape (n_queries, n_samples_fit_)
+            ``graph[i, j]`` is the weight of the edge from query i to sample j, in CSR
+            format.
+        """
+        snapshot = self._reader(X)
+        base = super(KNeighborsClassifier, snapshot)
+        return base.kneighbors_graph(X, n_neighbors, mode)
+
+    def predict(self, X):
+        """Return the class that most neighbors vote for.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_queries, n_features) or \
+                (n_queries, n_indexed) if metric="precomputed", or None
+            Queries. With None, predictions for all stored samples, each without its
+            own vote.
+
+        Returns
+        -------
+        y : ndarray of shape (n_queries,) or (n_queries, n_outputs)
+            Predicted labels; the first in the order of `classes_` at a tie.
+        """
+        snapshot = self._reader(X)
+        if snapshot._support is None:
+            return super(KNeighborsClassifier, snapshot).predict(X)
+        return snapshot.classes_[majority(*snapshot._votes(X))]
+
+    def predict_proba(self, X):
+        """Return the share of each class in the vote.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_queries, n_features) or \
+                (n_queries, n_indexed) if metric="precomputed", or None
+            Queries. With None, probabilities for all stored samples, each without
+            its own vote.
+
+        Returns
+        -------
+        p : ndarray of shape (n_queries, n_classes), or a list of n_outputs of such \
+                arrays if n_outputs > 1
+            Probabilities, in the order of `classes_`.
+        """
+        snapshot = self._reader(X)
+        if snapshot._support is None:
+            return super(KNeighborsClassifier, snapshot).predict_proba(X)
+        positions, weights = snapshot._votes(X)
+        proba = np.zeros((len(positions), len(snapshot.classes_)))
+        rows = np.arange(len(positions))
+        for column in range(positions.shape[1]):
+            vote = 1.0 if weights is None else weights[:, column]
+            proba[rows, positions[:, column]] += vote
+        proba /= proba.sum(axis=1, keepdims=True)
+        return proba
+
+    def _votes(self, X):
+        """Return each neighbor's class, as a position, and the weight of its vote."""
+        support = self._support
+        if self.weights in (None, "uniform"):
+            indices, weights = self.kneighbors(X, return_distance=False), None
+        else:
+            distances, indices = self.kneighbors(X)
+            weights = vote_weights(distances, self.weights)
+        return support.labels.rank[support.samples.columns[1][indices]], weights
+
+
+def _n_outputs(y):
+    shape = getattr(y, "shape", None)
+    shape = np.asarray(y).shape if shape is None else shape
+    return shape[1] if len(shape) == 2 else 1

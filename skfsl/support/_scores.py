@@ -1,0 +1,104 @@
+"""Scores of queries against prototypes: higher is closer, memory bounded by blocks."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.metrics import pairwise_distances
+
+__all__ = ["Scorer", "unit_rows"]
+
+# Scores computed at a time: what stays in a core's cache.
+_BLOCK_BYTES = 2**21
+
+
+class Scorer:
+    """Scores against a fixed set of prototypes, under a metric, in one dtype.
+
+    Parameters
+    ----------
+    metric : {"euclidean", "cosine", "manhattan"} or callable
+        What is compared: negative squared distances, cosines, or negative distances.
+    prototypes : ndarray of shape (n_classes, n_features)
+        The prototypes, float64.
+    dtype : dtype
+        float32 or float64: of the queries, the products and the scores.
+    """
+
+    def __init__(
+        self, metric: str | Callable, prototypes: np.ndarray, dtype: np.dtype
+    ) -> None:
+        self.metric = metric
+        self.dtype = np.dtype(dtype)
+        self.prototypes = prototypes
+        self.n_classes, n_features = prototypes.shape
+        if metric == "euclidean":
+            # -|x - p|² = 2 x·p - |p|² - |x|²: one product, with columns of ones and
+            # of |x|² beside x. It loses all digits far from the origin, hence the
+            # centre, which is rounded first so that both sides move by the same.
+            self._center = prototypes.mean(axis=0).astype(dtype)
+            centred = (prototypes - self._center).astype(dtype)
+            self._factor = np.empty((n_features + 2, self.n_classes), dtype)
+            self._factor[:-2] = 2 * centred.T
+            self._factor[-2] = -np.einsum("ij,ij->i", centred, centred)
+            self._factor[-1] = -1
+        elif metric == "cosine":
+            self._factor = np.ascontiguousarray(unit_rows(prototypes)[0].T, dtype)
+
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        """Return the scores, (n_queries, n_classes)."""
+        out = np.empty((len(X), self.n_classes), self.dtype)
+        for block in self._blocks(len(X)):
+            self._score_block(X[block], out[block])
+        return out
+
+    def nearest(self, X: np.ndarray) -> np.ndarray:
+        """Return the position of the prototype of the highest score, (n_queries,)."""
+        nearest = np.empty(len(X), dtype=np.intp)
+        buffer = None
+        for block in self._blocks(len(X)):
+            queries = X[block]
+            if buffer is None:
+                buffer = np.empty((len(queries), self.n_classes), self.dtype)
+            out = buffer[: len(queries)]
+            self._score_block(queries, out)
+            np.argmax(out, axis=1, out=nearest[block])
+        return nearest
+
+    def best(self, X: np.ndarray) -> np.ndarray:
+        """Return the highest score of each query, (n_queries,)."""
+        best = np.empty(len(X), self.dtype)
+        for block in self._blocks(len(X)):
+            queries = X[block]
+            out = np.empty((len(queries), self.n_classes), self.dtype)
+            self._score_block(queries, out)
+            np.max(out, axis=1, out=best[block])
+        return best
+
+    def _blocks(self, n_queries: int) -> list[slice]:
+        size = max(64, _BLOCK_BYTES // (self.dtype.itemsize * self.n_classes))
+        return [slice(i, i + size) for i in range(0, n_queries, size)]
+
+    def _score_block(self, X: np.ndarray, out: np.ndarray) -> None:
+        if self.metric == "euclidean":
+            centred = np.empty((len(X), X.shape[1] + 2), self.dtype)
+            np.subtract(X, self._center, out=centred[:, :-2])
+            centred[:, -2] = 1
+            np.einsum("ij,ij->i", centred[:, :-2], centred[:, :-2], out=centred[:, -1])
+            np.matmul(centred, self._factor, out=out)
+            np.minimum(out, 0, out=out)
+        elif self.metric == "cosine":
+            np.matmul(unit_rows(X)[0], self._factor, out=out)
+        elif self.metric == "manhattan":
+            np.negative(cdist(X, self.prototypes, "cityblock"), out=out)
+        else:
+            distances = pairwise_distances(X, self.prototypes, metric=self.metric)
+            np.negative(distances, out=out)
+
+
+def unit_rows(X: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return rows of length one, those of zeros as they are, and if there were none."""
+    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+    nonzero = norms != 0
+    norms[~nonzero] = 1
+    return X / norms[:, np.newaxis], bool(nonzero.all())
