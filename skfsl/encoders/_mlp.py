@@ -1,6 +1,5 @@
 """Rows of a table through a few fully connected layers."""
 
-import math
 from numbers import Integral, Real
 
 import torch
@@ -10,6 +9,9 @@ from skfsl.utils._parts import Part
 from skfsl.utils._sklearn_private import Interval
 
 __all__ = ["MLP"]
+
+# Rows that principal components are computed from: more of them tell little more.
+_MAX_ROWS = 10_000
 
 
 class MLP(Part):
@@ -38,8 +40,9 @@ class MLP(Part):
 
     Notes
     -----
-    Where there are more columns than outputs the linear map starts as a projection
-    onto random directions, under which distances are kept about.
+    Where there are more columns than outputs, the linear map starts as the projection
+    of the training data onto its principal components, which keeps more of the
+    distances than random directions do. They are computed from 10,000 rows at most.
 
     Examples
     --------
@@ -74,8 +77,8 @@ class MLP(Part):
         Returns
         -------
         module : MLPModule
-            float32 (n, d) -> (n, n_outputs). Its ``adapt(X)`` takes the means and
-            scales of the columns from the training data.
+            float32 (n, d) -> (n, n_outputs). Its ``adapt(X)`` is called with the
+            training data before training begins.
 
         Raises
         ------
@@ -122,9 +125,7 @@ class MLPModule(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.linear = nn.Linear(n_features, n_outputs, bias=False)
-        # Fewer outputs than columns keep distances about, once they are scaled up.
-        gain = math.sqrt(max(1.0, n_features / n_outputs))
-        nn.init.orthogonal_(self.linear.weight, gain=gain)
+        nn.init.orthogonal_(self.linear.weight)
         layers: list[nn.Module] = []
         width = n_features
         for size in hidden:
@@ -140,7 +141,10 @@ class MLPModule(nn.Module):
         self.hidden = nn.Sequential(*layers) if hidden else None
 
     def adapt(self, X: torch.Tensor) -> None:
-        """Take means and scales of the columns from the training data.
+        """Take from the training data what does not need labels, before training.
+
+        That is the means and scales of the columns and, where there are more columns
+        than outputs, the principal components that the linear map starts from.
 
         Parameters
         ----------
@@ -152,6 +156,12 @@ class MLPModule(nn.Module):
         constant = X.amax(dim=0) == X.amin(dim=0)
         self.mean.copy_(X.mean(dim=0))
         self.scale.copy_(X.std(dim=0, correction=0).masked_fill(constant, 1))
+        n_outputs = self.linear.out_features
+        if n_outputs < min(X.shape):
+            rows = torch.randperm(len(X))[:_MAX_ROWS]
+            z = (X[rows] - self.mean.cpu()) / self.scale.cpu()
+            components = torch.pca_lowrank(z.float(), q=n_outputs, niter=4)[2]
+            self.linear.weight.data.copy_(components.T)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embed rows of shape (n, d) into (n, n_outputs)."""

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from skfsl.encoders import MLP
@@ -52,13 +53,26 @@ def test_metric_starts_as_the_standardised_euclidean(table, hidden):
     torch.testing.assert_close(embedded, standardised, rtol=1e-2, atol=1e-2)
 
 
-def test_distances_are_kept_about_by_fewer_outputs_than_columns():
-    torch.manual_seed(0)
-    module = MLP(n_outputs=64).build((300,)).eval()
-    wide = MLP(n_outputs=300).build((300,)).eval()
-    X = torch.randn(40, 300)
-    kept = torch.pdist(module(X)) / torch.pdist(wide(X))
-    assert 0.7 < kept.min() <= kept.max() < 1.3
+@pytest.mark.parametrize("hidden", [(), (32,)])
+def test_starts_as_principal_components_with_fewer_outputs_than_columns(hidden, rng):
+    X = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 30))
+    X = (X + 0.3 * rng.normal(size=(300, 30)) + 7).astype(np.float32)
+    module = MLP(hidden, n_outputs=5).build((30,)).eval()
+    module.adapt(torch.from_numpy(X))
+    embedded = module(torch.from_numpy(X)).detach()
+    components = PCA(5).fit_transform(StandardScaler().fit_transform(X))
+    torch.testing.assert_close(
+        torch.cdist(embedded, embedded),
+        torch.cdist(*2 * (torch.from_numpy(components).float(),)),
+        rtol=1e-2, atol=1e-2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "n_outputs"), [(4, 8), (4, 3), (1, 8)])
+def test_adapts_to_few_rows(n, n_outputs):
+    module = MLP(n_outputs=n_outputs).build((20,))
+    module.adapt(torch.rand(n, 20))
+    assert torch.isfinite(module(torch.rand(6, 20))).all()
 
 
 def test_all_weights_get_gradients_after_a_step():
