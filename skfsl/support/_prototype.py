@@ -217,6 +217,13 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
             work._enrol(X, y, sample_weight, reset=reset, classes=classes)
         return self
 
+    def _get_fitted_attr_html(self, doc_link=""):
+        # What scikit-learn's HTML repr lists, without the numbers of the support set.
+        attributes = super()._get_fitted_attr_html(doc_link)
+        if "prototypes_" in attributes:
+            attributes["prototypes_"]["value"] = "..."
+        return attributes
+
     def _enrol(self, X, y, sample_weight, *, reset, classes=None):
         y = check_labels(y)
         X = validate_data(self, X, dtype=_FLOATS, reset=reset)

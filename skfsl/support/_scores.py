@@ -1,6 +1,6 @@
 """Scores of queries against prototypes: higher is closer, memory bounded by blocks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -8,8 +8,9 @@ from sklearn.metrics import pairwise_distances
 
 __all__ = ["Scorer", "unit_rows"]
 
-# Scores computed at a time: what stays in a core's cache.
-_BLOCK_BYTES = 2**21
+# Scores computed at a time. Smaller ones stay in the cache, but the threads of BLAS
+# wait for each other after every product: on a busy machine ten times as long.
+_BLOCK_BYTES = 2**24
 
 
 class Scorer:
@@ -50,11 +51,42 @@ class Scorer:
         out = np.empty((len(X), self.n_classes), self.dtype)
         for block in self._blocks(len(X)):
             self._score_block(X[block], out[block])
+            self._cap(out[block])
         return out
 
     def nearest(self, X: np.ndarray) -> np.ndarray:
-        """Return the position of the prototype of the highest score, (n_queries,)."""
+        """Return where the highest score is, the first at a tie: (n_queries,)."""
         nearest = np.empty(len(X), dtype=np.intp)
+        for block, out in self._scored_blocks(X):
+            at = np.argmax(out, axis=1, out=nearest[block])
+            # What rounding carried above zero are ties.
+            tied = np.flatnonzero(out[np.arange(len(out)), at] > self._highest)
+            if len(tied):
+                at[tied] = np.argmax(self._cap(out[tied]), axis=1)
+        return nearest
+
+    def best(self, X: np.ndarray) -> np.ndarray:
+        """Return the highest score of each query, (n_queries,)."""
+        best = np.empty(len(X), self.dtype)
+        for block, out in self._scored_blocks(X):
+            np.max(out, axis=1, out=best[block])
+        return self._cap(best)
+
+    @property
+    def _highest(self) -> float:
+        return 0.0 if self.metric == "euclidean" else np.inf
+
+    def _cap(self, scores: np.ndarray) -> np.ndarray:
+        if self.metric == "euclidean":
+            np.minimum(scores, 0, out=scores)
+        return scores
+
+    def _blocks(self, n_queries: int) -> list[slice]:
+        size = max(64, _BLOCK_BYTES // (self.dtype.itemsize * self.n_classes))
+        return [slice(i, i + size) for i in range(0, n_queries, size)]
+
+    def _scored_blocks(self, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of queries and their scores, in one buffer used again."""
         buffer = None
         for block in self._blocks(len(X)):
             queries = X[block]
@@ -62,22 +94,7 @@ class Scorer:
                 buffer = np.empty((len(queries), self.n_classes), self.dtype)
             out = buffer[: len(queries)]
             self._score_block(queries, out)
-            np.argmax(out, axis=1, out=nearest[block])
-        return nearest
-
-    def best(self, X: np.ndarray) -> np.ndarray:
-        """Return the highest score of each query, (n_queries,)."""
-        best = np.empty(len(X), self.dtype)
-        for block in self._blocks(len(X)):
-            queries = X[block]
-            out = np.empty((len(queries), self.n_classes), self.dtype)
-            self._score_block(queries, out)
-            np.max(out, axis=1, out=best[block])
-        return best
-
-    def _blocks(self, n_queries: int) -> list[slice]:
-        size = max(64, _BLOCK_BYTES // (self.dtype.itemsize * self.n_classes))
-        return [slice(i, i + size) for i in range(0, n_queries, size)]
+            yield block, out
 
     def _score_block(self, X: np.ndarray, out: np.ndarray) -> None:
         if self.metric == "euclidean":
@@ -86,7 +103,6 @@ class Scorer:
             centred[:, -2] = 1
             np.einsum("ij,ij->i", centred[:, :-2], centred[:, :-2], out=centred[:, -1])
             np.matmul(centred, self._factor, out=out)
-            np.minimum(out, 0, out=out)
         elif self.metric == "cosine":
             np.matmul(unit_rows(X)[0], self._factor, out=out)
         elif self.metric == "manhattan":

@@ -1,0 +1,305 @@
+"""What both classifiers promise of their support set."""
+
+import copy
+import io
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+from skfsl.support import KNeighborsClassifier, PrototypeClassifier
+from skfsl.support._labels import Labels
+from skfsl.support._store import Rows
+
+CLASSIFIERS = [
+    PrototypeClassifier(),
+    PrototypeClassifier(store="sums"),
+    KNeighborsClassifier(n_neighbors=3),
+    KNeighborsClassifier(n_neighbors=3, metric="cosine", weights="distance"),
+]
+
+
+@pytest.fixture(params=CLASSIFIERS, ids=str)
+def clf(request):
+    return clone(request.param)
+
+
+def state(clf):
+    return pickle.dumps(clf)
+
+
+# Rows and labels
+
+
+def test_rows_grow_in_place_and_double():
+    rows = Rows(np.arange(3.0)).append(np.array([3.0]))
+    block = rows._block
+    longer = rows.append(np.arange(4.0, 10.0))
+    assert longer._block is block
+    assert_array_equal(longer.columns[0], np.arange(10.0))
+    assert_array_equal(rows.columns[0], np.arange(4.0))
+    copies = 0
+    for i in range(10, 5000):
+        grown = longer.append(np.array([float(i)]))
+        copies += grown._block is not longer._block
+        longer = grown
+    assert copies < 12
+    assert_array_equal(longer.columns[0], np.arange(5000.0))
+
+
+def test_rows_that_share_a_block_grow_apart():
+    rows = Rows(np.zeros(1)).append(np.ones(1))
+    left = rows.append(np.array([5.0]))
+    right = rows.append(np.array([7.0]))
+    assert left._block is rows._block
+    assert right._block is not rows._block
+    assert_array_equal(left.columns[0], [0, 1, 5])
+    assert_array_equal(right.columns[0], [0, 1, 7])
+
+
+def test_rows_take_the_wider_dtype():
+    rows = Rows(np.zeros(2, np.float32)).append(np.array([1e300]))
+    assert_array_equal(rows.columns[0], [0, 0, 1e300])
+
+
+def test_labels_keep_codes_while_positions_move():
+    labels, codes = Labels.of(np.array(["b", "c", "b"]))
+    assert_array_equal(codes, [0, 1, 0])
+    more, new = labels.add(np.array(["c", "a", "elephant"]))
+    assert_array_equal(more.classes, ["a", "b", "c", "elephant"])
+    assert_array_equal(more.classes[more.rank[codes]], ["b", "c", "b"])
+    assert_array_equal(more.classes[more.rank[new]], ["c", "a", "elephant"])
+    assert len(labels) == 2
+
+
+# Labels, through the classifiers
+
+
+@pytest.mark.parametrize(
+    ("y", "more", "dtype"),
+    [
+        ([3, 1, 3], [2], np.int64),
+        (["cat", "ant", "cat"], ["elephant"], "<U8"),
+        ([True, True, True], [False], np.bool_),
+        (np.array(["b", "c", "b"], dtype=object), np.array(["aa"], dtype=object), None),
+        (np.array([1, 3, 1], np.int8), np.array([2**40]), np.int64),
+        (np.array([5.0, 7.0, 5.0]), [6], np.float64),
+    ],
+)
+def test_labels_of_every_kind(clf, y, more, dtype):
+    X = np.array([[1.0, 0.0], [0.0, 1.0], [1.1, 0.0], [-1.0, -1.0]])
+    clf.set_params(**({"n_neighbors": 1} if "n_neighbors" in clf.get_params() else {}))
+    clf.fit(X[:3], y).partial_fit(X[3:], more)
+    assert_array_equal(clf.classes_, np.unique([*y, *more]))
+    assert_array_equal(clf.predict(X), [*y, *more])
+    if dtype is not None:
+        assert clf.classes_.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("y", "more", "error"),
+    [
+        ([1, 2], ["1"], TypeError),
+        (["1", "2"], [1], TypeError),
+        ([True, False], [1], TypeError),
+        ([1, 2], [3, "x"], TypeError),
+        (["a", "b"], [b"a"], TypeError),
+        ([1, 2], [np.nan], ValueError),
+        ([1, 2], [1.5], ValueError),
+        ([2**60 + 1, 2], np.array([1.0]), ValueError),
+        ([1, 2], None, ValueError),
+        ([1, 2], [[1, 2]], ValueError),
+    ],
+)
+def test_labels_that_do_not_fit_leave_the_state_alone(clf, y, more, error):
+    clf.fit([[0.0, 1.0], [1.0, 0.0]], y)
+    before, attributes = state(clf), dict(vars(clf))
+    with pytest.raises(error):
+        clf.partial_fit([[2.0, 2.0]], more)
+    assert state(clf) == before
+    assert vars(clf).keys() == attributes.keys()
+    assert all(vars(clf)[key] is attributes[key] for key in attributes)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "match"),
+    [
+        ([[1.0, 2.0]], [0], "2 features, but"),
+        ([[1.0, np.nan, 2.0]], [0], "contains NaN"),
+        ([[1.0, np.inf, 2.0]], [0], "contains infinity"),
+        ([[1.0, 2.0, 3.0]], [0, 1], "inconsistent numbers of samples"),
+        (np.empty((0, 3)), [], "0 sample"),
+        ([["a", "b", "c"]], [0], "string"),
+        (np.zeros((1, 3, 1)), [0], "dim"),
+        ([1.0, 2.0, 3.0], [0], "Expected 2D array"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_samples_that_do_not_fit_leave_the_state_alone(clf, X, y, match, method):
+    if method == "fit" and "2 features" in match:
+        pytest.skip("fit may change the number of features")
+    clf.fit(np.eye(3), [0, 1, 2])
+    before, attributes = state(clf), dict(vars(clf))
+    with pytest.raises(ValueError, match=match):
+        getattr(clf, method)(X, y)
+    assert state(clf) == before
+    assert all(vars(clf)[key] is attributes[key] for key in attributes)
+
+
+def test_a_bad_first_call_leaves_it_unfitted(clf):
+    attributes = dict(vars(clf))
+    with pytest.raises(ValueError, match="NaN"):
+        clf.partial_fit([[np.nan]], [0])
+    assert vars(clf) == attributes
+
+
+def test_classes_are_checked_and_have_no_other_effect(clf):
+    X = np.eye(3)
+    clf.partial_fit(X, ["a", "b", "c"], classes=["a", "b", "c", "d"])
+    assert_array_equal(clf.classes_, ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"not in classes=: \['e'\]"):
+        clf.partial_fit(X[:1], ["e"], classes=["a", "b"])
+    with pytest.raises(TypeError, match="Got str"):
+        clf.partial_fit(X[:1], ["e"], classes=[1, 2])
+    clf.partial_fit(X[:1], ["e"])
+    assert_array_equal(clf.classes_, ["a", "b", "c", "e"])
+
+
+# Names of features
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames(clf, frame):
+    X = frame({"a": [0.0, 1.0, 0.5], "b": [1.0, 0.0, 0.7]})
+    series = pd.Series if frame is pd.DataFrame else pl.Series
+    clf.fit(X, series(["x", "y", "y"])).partial_fit(X, series(["z", "y", "y"]))
+    assert_array_equal(clf.classes_, ["x", "y", "z"])
+    assert_array_equal(clf.feature_names_in_, ["a", "b"])
+    assert clf.predict(X).shape == (3,)
+    before = state(clf)
+    other = frame({"b": [1.0], "a": [0.0]})
+    with pytest.raises(ValueError, match="feature names"):
+        clf.partial_fit(other, ["x"])
+    with pytest.raises(ValueError, match="feature names"):
+        clf.predict(other)
+    assert state(clf) == before
+
+
+def test_a_refit_on_an_array_drops_the_names(clf):
+    X = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]})
+    clf.fit(X, [0, 1]).fit(np.eye(3), [0, 1, 2])
+    assert not hasattr(clf, "feature_names_in_")
+    assert clf.n_features_in_ == 3
+
+
+def test_no_warning_on_names_seen(clf, recwarn):
+    X = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]})
+    clf.fit(X, [0, 1]).predict_proba(X)
+    assert not recwarn.list
+
+
+# Copies and pickles
+
+
+def by_joblib(clf):
+    stream = io.BytesIO()
+    joblib.dump(clf, stream)
+    stream.seek(0)
+    return joblib.load(stream)
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda c: pickle.loads(pickle.dumps(c)), by_joblib, copy.deepcopy,
+               copy.copy]
+)  # fmt: skip
+def test_copies_answer_the_same_and_grow_apart(clf, copied, rng):
+    X, y = rng.normal(size=(30, 4)), rng.integers(0, 4, 30)
+    clf.fit(X[:20], y[:20]).partial_fit(X[20:25], y[20:25])
+    other = copied(clf)
+    assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    expected = clone(clf).fit(X[:25], y[:25]).predict_proba(X)
+    other.partial_fit(X[25:], y[25:] + 10)
+    assert_allclose(clf.predict_proba(X), expected)
+    clf.partial_fit(X[25:] + 1, y[25:] + 20)
+    assert other.classes_.max() < 20
+    assert_allclose(
+        other.predict_proba(X),
+        clone(clf)
+        .fit(X, np.concatenate([y[:25], y[25:] + 10]))
+        .predict_proba(X),
+    )  # fmt: skip
+    assert_allclose(
+        clf.predict_proba(X),
+        clone(clf)
+        .fit(np.concatenate([X[:25], X[25:] + 1]), np.append(y[:25], y[25:] + 20))
+        .predict_proba(X),
+    )
+
+
+@pytest.mark.parametrize("dump", [pickle.dumps, lambda c: by_size(c)])
+def test_pickles_have_no_spare_capacity(clf, dump, rng):
+    X, y = rng.normal(size=(1000, 50)), np.arange(1000) % 10
+    whole = clone(clf).fit(X, y)
+    clf.fit(X[:900], y[:900]).partial_fit(X[900:], y[900:])
+    assert len(dump(clf)) < len(dump(whole)) + 2000
+    kept = 0 if clf.get_params().get("store") == "sums" else X.nbytes
+    assert len(dump(clf)) < kept + 40_000
+
+
+def by_size(clf):
+    stream = io.BytesIO()
+    joblib.dump(clf, stream)
+    return stream.getvalue()
+
+
+def test_clone_is_unfitted(clf):
+    unfitted = vars(clone(clf)).keys()
+    assert vars(clone(clf.fit(np.eye(3), [0, 1, 2]))).keys() == unfitted
+
+
+def test_state_holds_no_lock(clf):
+    clf.fit(np.eye(3), [0, 1, 2]).partial_fit(np.eye(3), [0, 1, 5])
+    assert not any("lock" in key.lower() for key in vars(clf))
+
+
+# scikit-learn around it
+
+
+def test_metadata_routing(rng):
+    X, y = rng.normal(size=(30, 3)), np.arange(30) % 3
+    weight = rng.uniform(0.1, 9, 30)
+    with sklearn.config_context(enable_metadata_routing=True):
+        clf = PrototypeClassifier().set_fit_request(sample_weight=True)
+        clf.set_partial_fit_request(sample_weight=True)
+        requests = clf.get_metadata_routing()
+        assert requests.fit.requests["sample_weight"] is True
+        assert requests.partial_fit.requests["sample_weight"] is True
+        clf.set_fit_request(sample_weight="support_weight")
+        fitted = cross_val_score(clf, X, y, params={"support_weight": weight})
+    with pytest.raises(AttributeError):
+        KNeighborsClassifier().set_fit_request(sample_weight=True)
+    expected = [
+        PrototypeClassifier()
+        .fit(X[train], y[train], sample_weight=weight[train])
+        .score(X[test], y[test])
+        for train, test in StratifiedKFold().split(X, y)
+    ]
+    assert_allclose(fitted, expected)
+
+
+def test_repr_links_to_our_pages_and_hides_the_support_set(clf):
+    X = np.full((3, 2), 0.123456789)
+    X[1:] += [[1, 0], [0, 1]]
+    clf.fit(X, ["secret", "b", "c"])
+    html = clf._repr_html_()
+    assert "0.12345" not in html + repr(clf)
+    assert "secret" not in repr(clf)
+    name = type(clf).__name__
+    assert f"skfsl.readthedocs.io/en/stable/generated/skfsl.support.{name}" in html
