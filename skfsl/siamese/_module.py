@@ -2,11 +2,12 @@
 
 import copy
 import inspect
+import math
 
 import torch
 from torch import nn
 
-from skfsl.encoders import ENCODERS
+from skfsl.encoders import ENCODERS, MLP, Conv4, ConvNet
 from skfsl.heads import HEADS
 from skfsl.losses import LOSSES
 from skfsl.samplers import SAMPLERS
@@ -55,8 +56,9 @@ def build_encoder(encoder: object, input_shape: tuple[int, ...]) -> nn.Module:
     Parameters
     ----------
     encoder : str, Part, nn.Module or callable
-        "auto" is an MLP for tables and Conv4 for images. A callable makes a module;
-        it gets the shape of a sample where it asks for one.
+        "auto" is an MLP for tables and Conv4 for images, with fewer blocks for tiny
+        ones. A callable makes a module; it gets the shape of a sample where it asks
+        for one.
     input_shape : tuple of int
         (d,) or (c, h, w).
 
@@ -66,7 +68,7 @@ def build_encoder(encoder: object, input_shape: tuple[int, ...]) -> nn.Module:
         With weights of its own.
     """
     if isinstance(encoder, str) and encoder == "auto":
-        encoder = "mlp" if len(input_shape) == 1 else "conv4"
+        encoder = _choose_encoder(input_shape)
     encoder = resolve_part(encoder, "encoder")
     if isinstance(encoder, nn.Module):
         return copy.deepcopy(encoder)
@@ -84,6 +86,14 @@ def build_encoder(encoder: object, input_shape: tuple[int, ...]) -> nn.Module:
             f"{encoder!r} returned {type(module).__name__}."
         )
     return module
+
+
+def _choose_encoder(input_shape: tuple[int, ...]) -> Part:
+    if len(input_shape) == 1:
+        return MLP()
+    # Four halvings leave nothing of 8 x 8 pixels; at 24 and more they are right.
+    blocks = round(math.log2(min(input_shape[1:]))) - 1
+    return Conv4() if blocks >= 4 else ConvNet(max(1, blocks))
 
 
 def _asks_for_shape(factory: object) -> bool:
@@ -140,8 +150,8 @@ def build_loss(loss: object, head: object, embedding_dim: int, n_classes: int):
             raise ValueError(
                 f"{type(loss).__name__} is not defined on the scores of "
                 f"{type(head).__name__}: it accepts {sorted(loss.accepts)}, and the "
-                f"score_type of the head is {head.score_type!r}. Choose another loss or "
-                f"head."
+                f"score_type of the head is {head.score_type!r}. Choose another loss "
+                f"or head."
             )
         return loss.build(embedding_dim, n_classes)
     if not callable(loss):

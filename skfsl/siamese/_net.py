@@ -209,6 +209,14 @@ class SiameseNet(NeuralNet):
         self.sampler = self.rng = self.validation = self.on_epoch = None
         self.callbacks_ = []
 
+    # skorch pickles weights apart, which would store a shared module twice; the
+    # transformer has brought them to the CPU already.
+    def __getstate__(self):
+        return self.__dict__.copy()
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
     def epochs(self) -> list[dict]:
         """Return the history, one dict an epoch."""
         keys = ("epoch", "train_loss", "valid_accuracy", "lr", "dur")

@@ -44,10 +44,11 @@ class SiameseTransformer(
     encoder : str, skfsl.encoders part, torch.nn.Module or callable, default="auto"
         The network that embeds a sample. "auto" is an
         :class:`~skfsl.encoders.MLP` for tables and
-        :class:`~skfsl.encoders.Conv4` for images. A module is copied, never trained
-        itself; it gets float32 samples of shape (n, d) or (n, c, h, w) and must
-        return (n, embedding_dim). A callable makes a module; it gets the shape of a
-        sample if it has a positional parameter without default.
+        :class:`~skfsl.encoders.Conv4` for images (with fewer blocks below 24 pixels).
+        A module is copied, never trained itself; it gets float32 samples of shape
+        (n, d) or (n, c, h, w) and must return (n, embedding_dim). A callable makes a
+        module; it gets the shape of a sample if it has a positional parameter without
+        default.
     embedding_dim : int, default=None
         Number of components of an embedding. None is the encoder's own width; a
         number adds a linear projection.

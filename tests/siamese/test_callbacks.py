@@ -1,0 +1,126 @@
+"""Callbacks: scikit-learn's, where there are any, and skorch's."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback, EarlyStopping
+
+from skfsl import SiameseTransformer
+
+RNG = np.random.default_rng(0)
+Y = np.repeat(np.arange(4), 6)
+X = RNG.normal(size=(24, 5)) + RNG.normal(size=(4, 5))[Y]
+
+
+def siamese(**params):
+    params = {"max_epochs": 3, "device": "cpu", "random_state": 0, **params}
+    return SiameseTransformer(**params)
+
+
+class Counting(Callback):
+    """Counts what skorch tells."""
+
+    def __init__(self):
+        self.epochs = self.batches = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs += 1
+
+    def on_batch_end(self, net, training=True, **kwargs):
+        self.batches += training
+
+
+def test_skorch_callbacks_are_called():
+    counting = Counting()
+    fitted = siamese(callbacks=[counting]).fit(X, Y)
+    assert counting.epochs == 3
+    assert counting.batches == 3 * 32
+    assert len(fitted.history_) == 3
+
+
+def test_early_stopping_of_skorch_stops_in_good_order():
+    stop = EarlyStopping(monitor="train_loss", patience=1, threshold=1e9)
+    fitted = siamese(max_epochs=9, callbacks=[("stop", stop)]).fit(X, Y)
+    assert len(fitted.history_) < 9
+    fitted.transform(X)
+
+
+class Interrupt(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_goes_through():
+    with pytest.raises(KeyboardInterrupt):
+        siamese(callbacks=[Interrupt()]).fit(X, Y)
+
+
+class TestScikitLearn:
+    @pytest.fixture(autouse=True)
+    def _callbacks(self):
+        self.callback = pytest.importorskip("sklearn.callback", reason="needs 1.9")
+
+    def recorder(self):
+        class Recorder:
+            def __init__(self):
+                self.calls = []
+
+            def setup(self, estimator, context):
+                self.calls.append("setup")
+
+            def teardown(self, estimator, context):
+                self.calls.append("teardown")
+
+            def on_fit_task_begin(self, estimator, context):
+                self.calls.append(f"begin {context.task_name}")
+
+            def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+                E = fitted_estimator.transform(X)
+                self.calls.append(f"end {context.task_name} {E.shape}")
+                return self.stop
+
+            stop = False
+
+        return Recorder()
+
+    def test_epochs_are_subtasks_with_a_usable_estimator(self):
+        recorder = self.recorder()
+        siamese(max_epochs=2).set_callbacks(recorder).fit(X, Y)
+        epoch = ["begin epoch", "end epoch (24, 64)"]
+        assert recorder.calls == [
+            "setup", "begin fit", *epoch, *epoch, "end fit (24, 64)", "teardown",
+        ]  # fmt: skip
+
+    def test_a_callback_may_stop_the_training(self):
+        recorder = self.recorder()
+        recorder.stop = True
+        fitted = siamese().set_callbacks(recorder).fit(X, Y)
+        assert len(fitted.history_) == 1
+
+    def test_teardown_comes_after_an_error_too(self):
+        recorder = self.recorder()
+        with pytest.raises(ValueError, match="1 class"):
+            siamese().set_callbacks(recorder).fit(X, np.zeros(24))
+        with pytest.raises(KeyboardInterrupt):
+            siamese(callbacks=[Interrupt()]).set_callbacks(recorder).fit(X, Y)
+        assert recorder.calls[-1] == "teardown"
+
+    def test_scoring_monitor(self):
+        def fold_variance(estimator, X, y):
+            return float(estimator.transform(X).var())
+
+        monitor = self.callback.ScoringMonitor(scoring={"variance": fold_variance})
+        siamese().set_callbacks(monitor).fit(X, Y)
+        log = monitor.get_logs()
+        assert log
+
+    @pytest.mark.parametrize("in_search", [False, True])
+    def test_progress_bar_in_a_pipeline_and_a_search(self, in_search, capsys):
+        pytest.importorskip("rich")
+        model = make_pipeline(siamese(), NearestCentroid())
+        if in_search:
+            model = GridSearchCV(model, {"siamesetransformer__lr": [1e-3, 2e-3]}, cv=2)
+        model.set_callbacks(self.callback.ProgressBar())
+        model.fit(X, Y).predict(X)
