@@ -26,8 +26,11 @@ doc: ## these pages, in docs/_build/html; no network, no warning
 	$(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: ## speed, as ratios to loops that are good themselves
-	for file in benchmarks/bench_*.py; do $(PYTHON) $$file || exit 1; done
+bench: ## accuracy and speed on Omniglot: make bench DATA=path/to/omniglot
+	@test -n "$(DATA)" || { echo "Set DATA to Omniglot: a folder or an .npz file"; exit 2; }
+	for file in benchmarks/*_speed.py benchmarks/omniglot.py; do \
+		$(PYTHON) $$file --data "$(DATA)" || exit 1; \
+	done
 
 clean:
 	rm -rf docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache

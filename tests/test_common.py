@@ -191,14 +191,14 @@ def check_global_random_state_is_left_alone(estimator):
     torch = pytest.importorskip("torch")
     X, y = make_data()
     random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     torch.manual_seed(1)
     clone(estimator).fit(X, y).partial_fit(X, y)
-    drawn = random.random(), np.random.random(), torch.rand(1).item()  # noqa: NPY002
+    drawn = random.random(), np.random.random(), torch.rand(1).item()
     random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     torch.manual_seed(1)
-    assert drawn == (random.random(), np.random.random(), torch.rand(1).item())  # noqa: NPY002
+    assert drawn == (random.random(), np.random.random(), torch.rand(1).item())
 
 
 def check_two_fits_answer_the_same(estimator):
