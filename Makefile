@@ -26,10 +26,11 @@ doc: ## these pages, in docs/_build/html; no network, no warning
 	$(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: ## accuracy and speed on Omniglot: make bench DATA=path/to/omniglot
+bench: ## accuracy and speed; make bench DATA=path/to/omniglot
 	@test -n "$(DATA)" || { echo "Set DATA to Omniglot: a folder or an .npz file"; exit 2; }
-	for file in benchmarks/*_speed.py benchmarks/omniglot.py; do \
-		$(PYTHON) $$file --data "$(DATA)" || exit 1; \
+	for file in benchmarks/[!_]*.py; do \
+		data=$$(grep -q -e --data $$file && echo "--data=$(DATA)"); \
+		$(PYTHON) $$file $$data || exit 1; \
 	done
 
 clean:
