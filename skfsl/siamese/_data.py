@@ -1,6 +1,7 @@
 """Arrays on their way into the network: staged once, taken by index."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def _room_for_staging(device: torch.device) -> float:
 class Batches:
     """One epoch of batches each time it is iterated."""
 
-    def __init__(self, staged: Staged, sampler: object, rng: np.random.RandomState):
+    def __init__(self, staged: Staged, sampler: Any, rng: np.random.RandomState):
         self.staged = staged
         self.sampler = sampler
         self.rng = rng
@@ -103,15 +104,12 @@ def embed(
     """
     per_batch = _ELEMENTS.get(device.type, _ELEMENTS["other"])
     size = max(1, min(len(X), per_batch // max(1, int(np.prod(X.shape[1:])))))
-    out: torch.Tensor | None = None
+    blocks: list[torch.Tensor] = []
     with torch.inference_mode(), autocast(device, dtype):
         for start in range(0, len(X), size):
             x = to_tensor(X[start : start + size]).to(device, non_blocking=True)
-            e = module(_to_float(x)).float()
-            if out is None:
-                out = torch.empty((len(X), e.shape[1]), device=device)
-            out[start : start + size] = e
-    return out.cpu()
+            blocks.append(module(_to_float(x)).float())
+        return torch.cat(blocks).cpu()
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -3,6 +3,8 @@
 import copy
 import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,6 +34,8 @@ class SiameseModule(nn.Module):
         Scores pairs of embeddings; a module where it has weights.
     """
 
+    head: Any
+
     def __init__(self, encoder: nn.Module, projection: nn.Module, head: object):
         super().__init__()
         self.encoder = encoder
@@ -50,7 +54,7 @@ def resolve_part(value: object, param: str) -> object:
     )
 
 
-def build_encoder(encoder: object, input_shape: tuple[int, ...]) -> nn.Module:
+def build_encoder(encoder: Any, input_shape: tuple[int, ...]) -> nn.Module:
     """Make a fresh encoder; what the user passed is never trained itself.
 
     Parameters
@@ -96,7 +100,7 @@ def _choose_encoder(input_shape: tuple[int, ...]) -> Part:
     return Conv4() if blocks >= 4 else ConvNet(max(1, blocks))
 
 
-def _asks_for_shape(factory: object) -> bool:
+def _asks_for_shape(factory: Callable) -> bool:
     """Whether a factory has a positional parameter without a default."""
     try:
         parameters = inspect.signature(factory).parameters.values()
@@ -120,7 +124,7 @@ class _ForeignLoss(nn.Module):
         return self.loss(embeddings, labels)
 
 
-def build_loss(loss: object, head: object, embedding_dim: int, n_classes: int):
+def build_loss(loss: Any, head: Any, embedding_dim: int, n_classes: int):
     """Make the loss that is trained with, and check that it suits the head.
 
     Parameters

@@ -207,7 +207,7 @@ class SiameseNet(NeuralNet):
         self.optimizer_.state.clear()
         self.optimizer_.zero_grad(set_to_none=True)
         self.sampler = self.rng = self.validation = self.on_epoch = None
-        self.callbacks_ = []
+        self.callbacks_: list = []
 
     # skorch pickles weights apart, which would store a shared module twice; the
     # transformer has brought them to the CPU already.

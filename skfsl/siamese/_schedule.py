@@ -9,6 +9,7 @@ from torch import nn
 
 from skfsl.model_selection import iter_episodes
 from skfsl.siamese._data import embed
+from skfsl.siamese._module import SiameseModule
 
 __all__ = ["ClassValidation", "cosine_factor", "split_classes"]
 
@@ -102,7 +103,7 @@ class ClassValidation:
         self.best_epoch = -1
         self.best_state: dict | None = None
 
-    def score(self, module: nn.Module, device: torch.device, dtype: torch.dtype):
+    def score(self, module: SiameseModule, device: torch.device, dtype: torch.dtype):
         """Return the mean accuracy over the episodes, a float in [0, 1]."""
         embeddings = embed(module, self.X, device, dtype).to(device)
         n_right, n = torch.zeros((), device=device), 0

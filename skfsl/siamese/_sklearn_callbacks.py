@@ -1,6 +1,7 @@
 """Epochs as tasks of scikit-learn's callbacks (1.9, experimental); inert below."""
 
 from collections.abc import Callable
+from typing import Any
 
 __all__ = ["CallbackSupport", "epoch_tasks", "with_callbacks"]
 
@@ -18,7 +19,7 @@ except ImportError:
 
 
 def epoch_tasks(
-    estimator: object, X: object, y: object, max_epochs: int, attributes: Callable
+    estimator: Any, X: object, y: object, max_epochs: int, attributes: Callable
 ) -> tuple[Callable | None, Callable]:
     """Open the task of a fit whose epochs are its subtasks.
 
@@ -45,7 +46,7 @@ def epoch_tasks(
         return None, lambda fitted: None
     root = estimator._init_callback_context(max_subtasks=max_epochs)
     root.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
-    open_task = []
+    open_task: list = []
 
     def on_epoch(net: object, when: str) -> bool:
         if when == "begin":

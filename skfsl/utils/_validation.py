@@ -1,6 +1,7 @@
 """The one entrance of data: tables and images, and their labels."""
 
 import sys
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -13,7 +14,7 @@ __all__ = ["check_labels", "check_samples", "image_layout"]
 _CHANNELS = (1, 3, 4)
 
 
-def as_numpy(X: object) -> object:
+def as_numpy(X: Any) -> Any:
     """Return a torch tensor as an array, anything else as it is; torch stays asleep."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(X, torch.Tensor):
@@ -57,7 +58,7 @@ def image_layout(shape: tuple[int, ...], input_layout: str) -> str:
     return "channels_first" if first else "channels_last"
 
 
-def _refuse_strings(X: object) -> None:
+def _refuse_strings(X: Any) -> None:
     values = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else X
     dtype = getattr(values, "dtype", None)
     if dtype is None or getattr(values, "ndim", 0) == 0:
@@ -74,7 +75,7 @@ def _refuse_strings(X: object) -> None:
         )
 
 
-def _as_array(X: object) -> object:
+def _as_array(X: Any) -> Any:
     """Make one array of a list of images; name the shapes when they differ."""
     if isinstance(X, list | tuple) and len(X) and np.ndim(as_numpy(X[0])) >= 2:
         X = [np.asarray(as_numpy(x)) for x in X]
@@ -95,7 +96,7 @@ def _as_array(X: object) -> object:
 
 
 def check_samples(
-    estimator: object, X: object, *, input_layout: str = "auto", reset: bool
+    estimator: Any, X: Any, *, input_layout: str = "auto", reset: bool
 ) -> np.ndarray:
     """Check samples and bring them into the form that encoders take.
 
@@ -129,7 +130,7 @@ def check_samples(
         )
     X = _as_array(as_numpy(X))
     _refuse_strings(X)
-    ndim = getattr(X, "ndim", None) or np.ndim(X)
+    ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     if ndim not in (3, 4):
         if not reset and len(estimator.input_shape_) == 3:
             raise ValueError(
@@ -177,7 +178,7 @@ def check_samples(
     return X
 
 
-def check_labels(y: object) -> np.ndarray:
+def check_labels(y: Any) -> np.ndarray:
     """Check class labels: one a sample, of one kind, no missing ones.
 
     Parameters

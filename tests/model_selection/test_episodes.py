@@ -60,10 +60,10 @@ def test_an_integer_random_state_gives_the_same_episodes():
 
 
 def test_global_numpy_state_is_left_alone():
-    np.random.seed(0)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
     list(iter_episodes(None, np.repeat([0, 1], 4), n_way=2, random_state=0))
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
 @pytest.mark.parametrize(
