@@ -205,10 +205,13 @@ def check_labels(y: Any) -> np.ndarray:
     y = as_numpy(y)
     if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
         y = np.asarray(y, dtype=object)
+    elif not isinstance(getattr(y, "dtype", np.dtype(int)), np.dtype):
+        # pandas' own dtypes: scikit-learn would make floats of its integers.
+        y = np.asarray(y, dtype=object)
     y = column_or_1d(y, warn=True)
     if y.dtype == object:
         kinds = sorted({type(v).__name__ for v in y})
-        if any(v is None or v != v for v in y):
+        if any(v is None or type(v).__name__ == "NAType" or v != v for v in y):
             raise ValueError(
                 "Input y contains NaN or None. Every sample needs a label."
             )
