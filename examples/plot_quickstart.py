@@ -14,7 +14,7 @@ apart, and how do they look to the metric before and after?
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import euclidean_distances
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -49,17 +49,11 @@ for name, classifier in baselines.items():
     classifier.fit(pixels[known], y_train[known])
     results[name] = classifier.predict(X_test.reshape(len(X_test), -1))
 
+print(f"{'accuracy':34s} all ten   0 to 5   6 to 9")
 for name, predicted in results.items():
-    parts = {
-        "all ten": np.ones(len(y_test), dtype=bool),
-        "base": y_test < 6,
-        "new": y_test >= 6,
-    }
-    shown = "  ".join(
-        f"{part} {balanced_accuracy_score(y_test[m], predicted[m], adjusted=False):.3f}"
-        for part, m in parts.items()
-    )
-    print(f"{name:36s} {shown}")
+    right = predicted == y_test
+    parts = [right, right[y_test < 6], right[y_test >= 6]]
+    print(f"{name:34s}", "".join(f"{part.mean():8.3f} " for part in parts))
 
 # %%
 # The distances of 20 test pictures of each digit, sorted by digit: classes stand out
@@ -67,12 +61,9 @@ for name, predicted in results.items():
 
 shown = np.concatenate([np.flatnonzero(y_test == digit)[:20] for digit in range(10)])
 fig, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
+raw = X_test[shown].reshape(len(shown), -1)
 DistanceMatrixDisplay.from_distances(
-    np.linalg.norm(
-        X_test[shown].reshape(200, 1, -1) - X_test[shown].reshape(1, 200, -1), axis=2
-    ),
-    y_test[shown],
-    ax=axes[0],
+    euclidean_distances(raw), y_test[shown], ax=axes[0]
 )
 axes[0].set_title("before: raw pixels")
 DistanceMatrixDisplay.from_estimator(pipe, X_test[shown], y_test[shown], ax=axes[1])
@@ -80,4 +71,7 @@ axes[1].set_title("after: the learned metric (6 to 9 never seen)")
 plt.show()
 
 # %%
-# Conclusion: see the figures printed above.
+# Conclusion: from five pictures each, the four new digits are told apart better by the
+# learned metric than by raw pixels, and so are all ten together. Nearest neighbours drown
+# five examples among hundreds; a prototype counts as one, however many examples its class
+# has.

@@ -1,5 +1,7 @@
 """The learning rate, the held-out classes and the weights that are kept."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     factors = [cosine_factor(step, 100) for step in range(100)]
     assert factors[0] == pytest.approx(1 / 3)
     assert max(factors) == 1.0
-    assert all(a > b for a, b in zip(factors[2:], factors[3:], strict=False))
+    assert all(a > b for a, b in pairwise(factors[2:]))
     # Half way through the cosine, by hand.
     assert cosine_factor(51, 100) == pytest.approx(0.5)
     assert cosine_factor(100, 100) == pytest.approx(0.0)
