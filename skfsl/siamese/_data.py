@@ -103,7 +103,7 @@ def embed(
         float32, on the CPU.
     """
     per_batch = _ELEMENTS.get(device.type, _ELEMENTS["other"])
-    size = max(1, min(len(X), per_batch // max(1, int(np.prod(X.shape[1:])))))
+    size = max(4, per_batch // int(np.prod(X.shape[1:])))
     blocks: list[torch.Tensor] = []
     with torch.inference_mode(), autocast(device, dtype):
         for start in range(0, len(X), size):

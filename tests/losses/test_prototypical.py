@@ -68,6 +68,16 @@ def test_equals_slow_loops(head, folding, temperature):
     assert loss(x, labels, head).item() == pytest.approx(slow, rel=1e-9)
 
 
+@pytest.mark.parametrize(("width", "expected"), [(2, 1.0), (64, 16.0)])
+def test_squared_distances_are_divided_by_a_quarter_of_the_width(width, expected):
+    x = torch.randn(12, width, generator=torch.manual_seed(0))
+    labels = torch.arange(12) % 4
+    by_default = PrototypicalLoss()(x, labels, EuclideanHead())
+    assert by_default == PrototypicalLoss(temperature=expected)(
+        x, labels, EuclideanHead()
+    )
+
+
 def test_by_hand():
     # Query 0 of class A = {0, 2}: own prototype 2, the other's (4 + 6) / 2 = 5;
     # logits -4 and -25. Queries 2, 4, 6: (-4, -9), (-4, -9), (-4, -25).
