@@ -11,38 +11,21 @@ from sklearn.utils.validation import (
 
 from skfsl.support._labels import Labels, check_declared
 from skfsl.support._scores import unit_rows
+from skfsl.support._sklearn_neighbors import (
+    as_stored,
+    check_can_enrol,
+    check_can_grow,
+    check_metric,
+    n_outputs,
+    of_support,
+)
 from skfsl.support._store import Rows, SupportMixin
 from skfsl.support._support_set import NeighborSet
-from skfsl.support._votes import majority, vote_weights
+from skfsl.support._votes import majority, shares, vote_weights
 from skfsl.utils._sklearn_private import _fit_context
 from skfsl.utils._validation import check_labels
 
 __all__ = ["KNeighborsClassifier"]
-
-_TREES = ("kd_tree", "ball_tree")
-# Metrics whose fast paths in scikit-learn want floats of one dtype on both sides.
-_FLOAT_METRICS = (
-    "canberra", "chebyshev", "cityblock", "cosine", "euclidean", "l1", "l2",
-    "manhattan", "minkowski", "sqeuclidean",
-)  # fmt: skip
-
-
-def _of_support(name, read):
-    """Read one of scikit-learn's private attributes off the support set, if any."""
-
-    def get(self):
-        support = self.__dict__.get("_support")
-        if support is not None:
-            return read(support)
-        try:
-            return self.__dict__[name]
-        except KeyError:
-            raise AttributeError(name)
-
-    def put(self, value):
-        self.__dict__[name] = value
-
-    return property(get, put)
 
 
 class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
@@ -142,8 +125,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     array(['b'], dtype='<U1')
     """
 
-    _fit_X = _of_support("_fit_X", lambda support: support.samples.columns[0])
-    _y = _of_support("_y", lambda support: support.positions)
+    _fit_X = of_support("_fit_X", lambda support: support.samples.columns[0])
+    _y = of_support("_y", lambda support: support.positions)
 
     def fit(self, X, y):
         """Make a support set of samples, in place of the one that was there.
@@ -210,17 +193,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             integers.
         """
         with self._updating() as work:
-            work._check_can_grow("partial_fit")
-            if sparse.issparse(X) or sparse.issparse(y):
-                raise TypeError(
-                    "Sparse data was passed to partial_fit, but dense data is "
-                    "required. Use '.toarray()' to convert it, or call fit."
-                )
-            if y is not None and (n_outputs := _n_outputs(y)) > 1:
-                raise ValueError(
-                    f"partial_fit takes one label a sample. Got y of {n_outputs} "
-                    f"outputs. Call fit for several."
-                )
+            check_can_grow(work, "partial_fit")
+            check_can_enrol(X, y)
             y = check_labels(y)
             check_declared(classes, y)
             if "_fit_method" in work.__dict__:
@@ -232,9 +206,9 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         return self
 
     def _learn(self, X, y):
-        """Fit as scikit-learn does; keep a support set where one can grow."""
+        """Fit as scikit-learn does; keep what can grow."""
         self._support = None
-        if y is None or sparse.issparse(y) or _n_outputs(y) > 1:
+        if y is None or sparse.issparse(y) or n_outputs(y) > 1:
             self._fit_with_algorithm(X, y)
             return
         labels, codes = Labels.of(check_labels(y))
@@ -248,7 +222,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             or sparse.issparse(self._fit_X)
         ):
             return
-        samples, all_unit = self._as_stored(self._fit_X)
+        samples, all_unit = as_stored(self._fit_X, self.effective_metric_)
         rows, fitted_with = Rows(samples, codes), (self.metric, self.p)
         self._support = NeighborSet(labels, rows, all_unit, fitted_with)
         # Both are read off the support set from now on.
@@ -263,52 +237,16 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         super().fit(X, y)
         self.algorithm = algorithm
 
-    def _as_stored(self, X):
-        """Return samples as they are stored, and if all of them have length one."""
-        if self.effective_metric_ not in _FLOAT_METRICS:
-            return X, False
-        if X.dtype not in (np.float32, np.float64):
-            X = X.astype(np.result_type(X.dtype, np.float32))
-        return unit_rows(X) if self.effective_metric_ == "cosine" else (X, False)
-
-    def _check_can_grow(self, method):
-        if self.algorithm in _TREES:
-            raise ValueError(
-                f"{method} needs algorithm='brute' or 'auto'. Got "
-                f"algorithm={self.algorithm!r}: a tree would have to be built anew."
-            )
-        if self.metric == "precomputed":
-            raise ValueError(
-                f"{method} needs the samples. Got metric='precomputed': call fit with "
-                f"all distances."
-            )
-        if "_fit_method" in self.__dict__ and self._support is None:
-            if self.outputs_2d_:
-                what = "y of several outputs"
-            elif self._fit_method in _TREES:
-                what = f"a {self._fit_method}"
-            else:
-                what = "sparse data"
-            raise ValueError(
-                f"{method} cannot change a support set that was fitted on {what}. "
-                f"Call fit with all samples."
-            )
-
     def _enrol(self, X, y):
         support = self._support
-        if (self.metric, self.p) != support.fitted_with:
-            metric, p = support.fitted_with
-            raise ValueError(
-                f"The support set was fitted with metric={metric!r}, p={p!r}. Got "
-                f"metric={self.metric!r}, p={self.p!r}. Call fit to change them."
-            )
+        check_metric(self, support.fitted_with)
         X = self._check_samples(X)
         check_consistent_length(X, y)
-        X, all_unit = self._as_stored(X)
+        X, all_unit = as_stored(X, self.effective_metric_)
         self._take_up(support.add(X, y, all_unit))
 
     def _without(self, classes):
-        self._check_can_grow("forget")
+        check_can_grow(self, "forget")
         self._take_up(self._support.without(classes))
 
     def _take_up(self, support):
@@ -347,8 +285,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             out.
 
         n_neighbors : int, default=None
-            Number of neighbors of each query. By default that of the constructor, or
-            as many as are stored where these are fewer.
+            By default that of the constructor, or all that are stored where fewer.
 
         return_distance : bool, default=True
             Whether to return the distances.
@@ -359,8 +296,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             Distances, nearest first; only with return_distance=True.
 
         neigh_ind : ndarray of shape (n_queries, n_neighbors)
-            Positions of the neighbors among the stored samples, which stand in the
-            order of their arrival.
+            Positions of the neighbors among the stored samples, by order of arrival.
 
         Raises
         ------
@@ -405,12 +341,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
         Returns
         -------
-        graph : sparse matrix of shape (n_queries, n_samples_fit_)
-            ``graph[i, j]`` is the weight of the edge from query i to sample j, in CSR
-            format.
+        graph : CSR matrix of shape (n_queries, n_samples_fit_)
+            ``graph[i, j]`` is the weight of the edge from query i to sample j.
         """
-        snapshot = self._reader(X)
-        base = super(KNeighborsClassifier, snapshot)
+        base = super(KNeighborsClassifier, self._reader(X))
         return base.kneighbors_graph(X, n_neighbors, mode)
 
     def predict(self, X):
@@ -453,13 +387,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         if snapshot._support is None:
             return super(KNeighborsClassifier, snapshot).predict_proba(X)
         positions, weights = snapshot._votes(X)
-        proba = np.zeros((len(positions), len(snapshot.classes_)))
-        rows = np.arange(len(positions))
-        for column in range(positions.shape[1]):
-            vote = 1.0 if weights is None else weights[:, column]
-            proba[rows, positions[:, column]] += vote
-        proba /= proba.sum(axis=1, keepdims=True)
-        return proba
+        return shares(positions, weights, len(snapshot.classes_))
 
     def _votes(self, X):
         """Return each neighbor's class, as a position, and the weight of its vote."""
@@ -470,9 +398,3 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             distances, indices = self.kneighbors(X)
             weights = vote_weights(distances, self.weights)
         return support.labels.rank[support.samples.columns[1][indices]], weights
-
-
-def _n_outputs(y):
-    shape = getattr(y, "shape", None)
-    shape = np.asarray(y).shape if shape is None else shape
-    return shape[1] if len(shape) == 2 else 1

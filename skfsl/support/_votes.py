@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["majority", "vote_weights"]
+__all__ = ["majority", "shares", "vote_weights"]
 
 
 def vote_weights(
@@ -62,3 +62,16 @@ def majority(positions: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         ahead = votes > most
         winner[ahead], most[ahead] = positions[ahead, column], votes[ahead]
     return winner
+
+
+def shares(
+    positions: np.ndarray, weights: np.ndarray | None, n_classes: int
+) -> np.ndarray:
+    """Return the share of each class in the vote: (n_queries, n_classes)."""
+    votes = np.zeros((len(positions), n_classes))
+    rows = np.arange(len(positions))
+    for column in range(positions.shape[1]):
+        vote = 1.0 if weights is None else weights[:, column]
+        votes[rows, positions[:, column]] += vote
+    votes /= votes.sum(axis=1, keepdims=True)
+    return votes

@@ -109,8 +109,9 @@ def test_majority_equals_a_slow_count(rng):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_probabilistic_scorers_follow_a_class_that_sorts_first(metric):
+def test_probabilistic_scorers_follow_a_class_that_sorts_first(metric, rng):
     X, y = load_digits(return_X_y=True)
+    X = X + 1e-3 * rng.normal(size=X.shape)  # equal distances go by order of arrival
     first = y == 0
     late = KNeighborsClassifier(metric=metric)
     late.fit(X[~first], y[~first]).partial_fit(X[first], y[first])

@@ -13,6 +13,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.preprocessing import StandardScaler
 
 from skfsl.support import KNeighborsClassifier, PrototypeClassifier
 from skfsl.support._labels import Labels
@@ -181,8 +182,11 @@ def test_frames(clf, frame):
     series = pd.Series if frame is pd.DataFrame else pl.Series
     clf.fit(X, series(["x", "y", "y"])).partial_fit(X, series(["z", "y", "y"]))
     assert_array_equal(clf.classes_, ["x", "y", "z"])
-    assert_array_equal(clf.feature_names_in_, ["a", "b"])
     assert clf.predict(X).shape == (3,)
+    # scikit-learn 1.6 does not read the names of every frame.
+    if not hasattr(StandardScaler().fit(X), "feature_names_in_"):
+        return
+    assert_array_equal(clf.feature_names_in_, ["a", "b"])
     before = state(clf)
     other = frame({"b": [1.0], "a": [0.0]})
     with pytest.raises(ValueError, match="feature names"):
