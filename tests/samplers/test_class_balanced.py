@@ -104,12 +104,13 @@ def test_epochs_follow_the_generator_alone():
 @pytest.mark.parametrize(
     ("sizes", "n_way", "n_shot"),
     [
-        ([20] * 3856, 60, 5),  # Omniglot with rotations
+        ([20] * 3856, 100, 3),  # Omniglot with rotations
         ([50] * 3, 3, 50),  # iris: not more than the median class
         ([200] * 3, 3, 100),
         ([180] * 10, 10, 30),  # digits
         ([1, 1, 1], 3, 2),  # at least two
-        ([3] * 100, 60, 3),
+        ([3] * 100, 100, 3),
+        ([20] * 40, 40, 7),
     ],
 )
 def test_default_sizes(sizes, n_way, n_shot):
