@@ -12,9 +12,9 @@ from skfsl.utils._sklearn_private import Interval, StrOptions
 __all__ = ["ClassBalancedSampler"]
 
 _BATCH_SIZE = 300
-# More classes of fewer samples: nearer strangers in each batch. On Omniglot 100 x 3
+# More classes of fewer samples: nearer strangers in each batch. On Omniglot 150 x 2
 # is worth more than twice the training with 60 x 5.
-_MAX_WAY = 100
+_MAX_WAY = 150
 _MIN_BATCHES = 32
 
 
@@ -29,7 +29,7 @@ class ClassBalancedSampler(Part):
     Parameters
     ----------
     n_way : int, default=None
-        Classes in a batch, at least 2. None is all classes, 100 at most.
+        Classes in a batch, at least 2. None is all classes, 150 at most.
 
     n_shot : int, default=None
         Samples of each class in a batch. None makes batches of about 300 samples:

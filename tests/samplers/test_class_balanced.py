@@ -104,7 +104,7 @@ def test_epochs_follow_the_generator_alone():
 @pytest.mark.parametrize(
     ("sizes", "n_way", "n_shot"),
     [
-        ([20] * 3856, 100, 3),  # Omniglot with rotations
+        ([20] * 3856, 150, 2),  # Omniglot with rotations
         ([50] * 3, 3, 50),  # iris: not more than the median class
         ([200] * 3, 3, 100),
         ([180] * 10, 10, 30),  # digits
