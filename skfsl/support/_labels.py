@@ -1,12 +1,17 @@
 """Class labels: shown sorted, kept in the order of their arrival."""
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Set
 
 import numpy as np
 
 from skfsl.utils._validation import check_labels
 
 __all__ = ["Labels", "check_declared"]
+
+# Labels in error messages: whole where they are short.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 60
 
 
 class Labels:
@@ -19,7 +24,7 @@ class Labels:
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted. Read-only from here on: they are the state of estimators.
     codes : ndarray of shape (n_classes,), dtype=intp
         The code of each.
     """
@@ -27,6 +32,7 @@ class Labels:
     __slots__ = ("classes", "codes", "rank")
 
     def __init__(self, classes: np.ndarray, codes: np.ndarray) -> None:
+        classes.flags.writeable = False
         self.classes = classes
         self.codes = codes
         self.rank = np.empty_like(codes)
@@ -41,8 +47,8 @@ class Labels:
     @staticmethod
     def of(y: np.ndarray) -> tuple["Labels", np.ndarray]:
         """Return the labels of `y` and the code of each sample."""
-        classes, codes = np.unique(y, return_inverse=True)
-        return Labels(classes, np.arange(len(classes))), codes.reshape(-1)
+        classes, codes = _distinct(y)
+        return Labels(classes, np.arange(len(classes))), codes
 
     def add(self, y: np.ndarray) -> tuple["Labels", np.ndarray]:
         """Return the labels with those of `y` among them and each sample's code.
@@ -54,7 +60,7 @@ class Labels:
         ValueError
             If the two have no common dtype that keeps every label as it is.
         """
-        values, inverse = np.unique(y, return_inverse=True)
+        values, inverse = _distinct(y)
         classes, values = _common_dtype(self.classes, values)
         at, known = _find(classes, values)
         new = ~known
@@ -62,7 +68,7 @@ class Labels:
         codes = np.empty(len(values), dtype=np.intp)
         codes[known] = self.codes[at[known]]
         codes[new] = np.arange(len(classes), len(classes) + n_new)
-        sample_codes = codes[inverse.reshape(-1)]
+        sample_codes = codes[inverse]
         if not n_new:
             if classes is self.classes:
                 return self, sample_codes
@@ -80,7 +86,7 @@ class Labels:
 
         Parameters
         ----------
-        labels : label or array-like of labels
+        labels : label, set or array-like of labels
             The classes to take out.
 
         Returns
@@ -95,11 +101,13 @@ class Labels:
         ValueError
             If a label is not there, or none would be left.
         """
+        if isinstance(labels, Set):
+            labels = list(labels)
         if np.ndim(labels) == 0:  # type: ignore[arg-type]
             labels = [labels]
         if not len(labels):  # type: ignore[arg-type]
             return Labels(self.classes, np.arange(len(self))), self.codes
-        gone = np.unique(check_labels(labels))
+        gone, _ = _distinct(check_labels(labels))
         classes, gone = _common_dtype(self.classes, gone)
         at, known = _find(classes, gone)
         if not known.all():
@@ -116,7 +124,28 @@ class Labels:
         stays = np.ones(len(self), dtype=bool)
         stays[at] = False
         kept = self.codes[stays]
-        return Labels(self.classes[stays], np.arange(len(kept))), kept
+        return Labels(_narrowed(self.classes[stays]), np.arange(len(kept))), kept
+
+
+def _distinct(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels that occur in `y`, sorted, and where each sample's is."""
+    if y.ndim != 1:
+        raise ValueError(
+            f"Expected one label a sample, an int, a bool or a str. Got y of shape "
+            f"{y.shape}: sequences cannot be labels."
+        )
+    if y.dtype.kind in "mM" and np.isnat(y).any():
+        raise ValueError("Input y contains NaT. Every sample needs a label.")
+    values, inverse = np.unique(y, return_inverse=True)
+    return values, inverse.reshape(-1)
+
+
+def _narrowed(classes: np.ndarray) -> np.ndarray:
+    """Return strings in an array no wider than the longest."""
+    if classes.dtype.kind not in "US":
+        return classes
+    width = max(1, np.char.str_len(classes).max())
+    return classes.astype(f"{classes.dtype.kind}{width}")
 
 
 def _find(classes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +172,8 @@ def _common_dtype(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndar
         known, got = (_KIND_NAMES.get(kind, kind) for kind in kinds)
         raise TypeError(
             f"Expected labels of the kind of the support set's: {known} (such as "
-            f"{old[0]!r}). Got {got} (such as {new[0]!r}) instead. Convert one of them."
+            f"{_named(old[:1])[1:-1]}). Got {got} (such as {_named(new[:1])[1:-1]}) "
+            f"instead. Convert one of them."
         )
     dtype = np.result_type(old.dtype, new.dtype)
     with np.errstate(invalid="ignore"):
@@ -157,8 +187,8 @@ def _common_dtype(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndar
     return old.astype(dtype, copy=False), new.astype(dtype, copy=False)
 
 
-def _named(labels: Sequence | np.ndarray) -> str:
-    shown = ", ".join(repr(label) for label in np.asarray(labels).tolist()[:5])
+def _named(labels: np.ndarray) -> str:
+    shown = ", ".join(_SHOWN.repr(label) for label in labels[:5].tolist())
     return f"[{shown}{', ...' if len(labels) > 5 else ''}]"
 
 
@@ -174,7 +204,8 @@ def check_declared(classes: object, y: np.ndarray) -> None:
     """
     if classes is None:
         return
-    declared, values = _common_dtype(np.unique(check_labels(classes)), np.unique(y))
+    declared, _ = _distinct(check_labels(classes))
+    declared, values = _common_dtype(declared, _distinct(y)[0])
     _, known = _find(declared, values)
     if not known.all():
         raise ValueError(

@@ -4,10 +4,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.neighbors import VALID_METRICS
 from sklearn.neighbors import KNeighborsClassifier as _KNeighborsClassifier
-from sklearn.utils.validation import (
-    check_consistent_length,
-    validate_data,
-)
+from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skfsl.support._labels import Labels, check_declared
 from skfsl.support._scores import unit_rows
@@ -16,6 +13,7 @@ from skfsl.support._sklearn_neighbors import (
     check_can_enrol,
     check_can_grow,
     check_metric,
+    metric_of,
     n_outputs,
     of_support,
 )
@@ -63,7 +61,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         Power of the Minkowski metric.
 
     metric : str or callable, default="minkowski"
-        Any metric of scikit-learn's classifier; "precomputed" only with `fit`.
+        Any metric of scikit-learn's classifier; "precomputed" only with `fit`. A
+        change of it, of `p` or of `metric_params` takes effect in the next `fit`.
 
     metric_params : dict, default=None
         Additional keyword arguments of the metric.
@@ -187,7 +186,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             If the number of features or their names are not those of `fit`; if a
             label of y is not in `classes`; under a tree algorithm, with
             metric="precomputed", after a fit on sparse input or several outputs; if
-            `metric` or `p` has changed since.
+            `metric`, `p` or `metric_params` has changed since.
         TypeError
             If X is sparse; if the labels are of another kind, as strings after
             integers.
@@ -201,8 +200,6 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
                 work._enrol(X, y)
             else:
                 work._learn(X, y)
-                # A copy: it does not follow what happens to the caller's X.
-                work._support = work._support.owned()
         return self
 
     def _learn(self, X, y):
@@ -223,8 +220,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         ):
             return
         samples, all_unit = as_stored(self._fit_X, self.effective_metric_)
-        rows, fitted_with = Rows(samples, codes), (self.metric, self.p)
-        self._support = NeighborSet(labels, rows, all_unit, fitted_with)
+        if samples is self._fit_X:  # the caller's own, perhaps
+            samples = samples.copy()
+        rows, params = Rows(samples, codes), metric_of(self)
+        self._support = NeighborSet(labels, rows, all_unit, params)
         # Both are read off the support set from now on.
         self.__dict__.update(_fit_X=None, _y=None)
 
@@ -269,6 +268,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     def _reader(self, X):
         """Return a snapshot that asks for no more neighbors than are stored."""
         snapshot = self._snapshot()
+        if snapshot._support is not None:
+            snapshot.__dict__.update(snapshot._support.fitted_with)
         n_others = snapshot.n_samples_fit_ - (X is None)
         if snapshot.n_neighbors is not None and n_others > 0:
             snapshot.n_neighbors = min(snapshot.n_neighbors, n_others)
@@ -391,10 +392,9 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
     def _votes(self, X):
         """Return each neighbor's class, as a position, and the weight of its vote."""
-        support = self._support
         if self.weights in (None, "uniform"):
             indices, weights = self.kneighbors(X, return_distance=False), None
         else:
             distances, indices = self.kneighbors(X)
             weights = vote_weights(distances, self.weights)
-        return support.labels.rank[support.samples.columns[1][indices]], weights
+        return self._support.positions_of(indices), weights

@@ -43,7 +43,8 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     metric : {"euclidean", "cosine", "manhattan"} or callable, default="euclidean"
         How a query is compared with a prototype. A callable takes two arrays of
-        shape (n_features,) and returns their distance as a float.
+        shape (n_features,) and returns their distance as a float. Prototypes do not
+        depend on it: set after `fit`, it holds from the next prediction on.
 
     store : {"samples", "sums"}, default="samples"
         What is kept. "samples" keeps each sample with its class and weight, "sums"
@@ -243,6 +244,8 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
     def _read(self, X):
         """Return one state, its scorer, and checked queries."""
         snapshot = self._snapshot()
+        # They may have been set since `fit`, and take effect here.
+        snapshot._validate_params()
         X = validate_data(snapshot, X, dtype=_FLOATS, reset=False)
         support = snapshot._support
         return snapshot, support, support.scorer(snapshot.metric, X.dtype), X

@@ -37,12 +37,14 @@ class Scorer:
             # -|x - p|² = 2 x·p - |p|² - |x|²: one product, with columns of ones and
             # of |x|² beside x. It loses all digits far from the origin, hence the
             # centre, which is rounded first so that both sides move by the same.
-            self._center = prototypes.mean(axis=0).astype(dtype)
-            centred = (prototypes - self._center).astype(dtype)
-            self._factor = np.empty((n_features + 2, self.n_classes), dtype)
-            self._factor[:-2] = 2 * centred.T
-            self._factor[-2] = -np.einsum("ij,ij->i", centred, centred)
-            self._factor[-1] = -1
+            # What overflows here is told by `_checked`, for the queries it spoils.
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._center = prototypes.mean(axis=0).astype(dtype)
+                centred = (prototypes - self._center).astype(dtype)
+                self._factor = np.empty((n_features + 2, self.n_classes), dtype)
+                self._factor[:-2] = 2 * centred.T
+                self._factor[-2] = -np.einsum("ij,ij->i", centred, centred)
+                self._factor[-1] = -1
         elif metric == "cosine":
             self._factor = np.ascontiguousarray(unit_rows(prototypes)[0].T, dtype)
 
@@ -51,7 +53,7 @@ class Scorer:
         out = np.empty((len(X), self.n_classes), self.dtype)
         for block in self._blocks(len(X)):
             self._score_block(X[block], out[block])
-            self._cap(out[block])
+            self._cap(self._checked(out[block]))
         return out
 
     def nearest(self, X: np.ndarray) -> np.ndarray:
@@ -59,8 +61,9 @@ class Scorer:
         nearest = np.empty(len(X), dtype=np.intp)
         for block, out in self._scored_blocks(X):
             at = np.argmax(out, axis=1, out=nearest[block])
+            best = self._checked(out[np.arange(len(out)), at])
             # What rounding carried above zero are ties.
-            tied = np.flatnonzero(out[np.arange(len(out)), at] > self._highest)
+            tied = np.flatnonzero(best > self._highest)
             if len(tied):
                 at[tied] = np.argmax(self._cap(out[tied]), axis=1)
         return nearest
@@ -70,11 +73,26 @@ class Scorer:
         best = np.empty(len(X), self.dtype)
         for block, out in self._scored_blocks(X):
             np.max(out, axis=1, out=best[block])
-        return self._cap(best)
+        return self._cap(self._checked(best))
 
     @property
     def _highest(self) -> float:
         return 0.0 if self.metric == "euclidean" else np.inf
+
+    def _checked(self, scores: np.ndarray) -> np.ndarray:
+        """Return finite scores; a score that is none would be nearest by mistake."""
+        if np.isfinite(scores.min()) and np.isfinite(scores.max()):
+            return scores
+        if callable(self.metric):
+            raise ValueError(
+                "The metric returned NaN or infinity for some query and prototype. A "
+                "distance has to be a finite number."
+            )
+        raise ValueError(
+            f"X or the prototypes are too large: the scores of some queries overflow "
+            f"{self.dtype}. Scale the samples"
+            f"{', or pass X in float64.' if self.dtype == np.float32 else '.'}"
+        )
 
     def _cap(self, scores: np.ndarray) -> np.ndarray:
         if self.metric == "euclidean":
@@ -97,6 +115,10 @@ class Scorer:
             yield block, out
 
     def _score_block(self, X: np.ndarray, out: np.ndarray) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._write_scores(X, out)
+
+    def _write_scores(self, X: np.ndarray, out: np.ndarray) -> None:
         if self.metric == "euclidean":
             centred = np.empty((len(X), X.shape[1] + 2), self.dtype)
             np.subtract(X, self._center, out=centred[:, :-2])
@@ -115,6 +137,16 @@ class Scorer:
 def unit_rows(X: np.ndarray) -> tuple[np.ndarray, bool]:
     """Return rows of length one, those of zeros as they are, and if there were none."""
     norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+    # Squares overflow or lose their digits long before the numbers do.
+    limits = np.finfo(X.dtype)
+    low, high = np.sqrt(limits.tiny) / limits.eps, np.sqrt(limits.max) / 2
+    extreme = np.flatnonzero(~((norms > low) & (norms < high)))
+    if len(extreme):
+        X, norms = X.copy(), norms.copy()
+        scale = np.abs(X[extreme]).max(axis=1)
+        scale[scale == 0] = 1
+        X[extreme] /= scale[:, np.newaxis]
+        norms[extreme] = np.sqrt(np.einsum("ij,ij->i", X[extreme], X[extreme]))
     nonzero = norms != 0
     norms[~nonzero] = 1
     return X / norms[:, np.newaxis], bool(nonzero.all())

@@ -13,6 +13,7 @@ __all__ = [
     "check_can_enrol",
     "check_can_grow",
     "check_metric",
+    "metric_of",
     "n_outputs",
     "of_support",
 ]
@@ -108,21 +109,36 @@ def check_can_enrol(X: object, y: object) -> None:
         )
 
 
-def check_metric(classifier, fitted_with: tuple) -> None:
+def metric_of(classifier) -> dict[str, Any]:
+    """Return the parameters that distances between samples depend on."""
+    names = ("metric", "p", "metric_params")
+    return {name: getattr(classifier, name) for name in names}
+
+
+def check_metric(classifier, fitted_with: dict[str, Any]) -> None:
     """Check that samples will be compared as those before them.
 
     Raises
     ------
     ValueError
-        If `metric` or `p` is not what it was in `fit`.
+        If `metric`, `p` or `metric_params` is not what it was in `fit`.
     """
-    if (classifier.metric, classifier.p) != fitted_with:
-        metric, p = fitted_with
+    given = metric_of(classifier)
+    if not _same(given, fitted_with):
+        was, got = (
+            ", ".join(f"{name}={value!r}" for name, value in params.items())
+            for params in (fitted_with, given)
+        )
         raise ValueError(
-            f"The support set was fitted with metric={metric!r}, p={p!r}. Got "
-            f"metric={classifier.metric!r}, p={classifier.p!r}. Call fit to change "
+            f"The support set was fitted with {was}. Got {got}. Call fit to change "
             f"them."
         )
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return a is b or bool(np.array_equal(a, b))
 
 
 def n_outputs(y: Any) -> int:

@@ -51,14 +51,26 @@ class ClassSums:
             Their classes; new ones follow those known without a gap.
         weight : ndarray of shape (n_samples,) or None
             Their weights.
+
+        Raises
+        ------
+        ValueError
+            If a sum overflows.
         """
-        touched, sums, weights = _sums_by_code(X, codes, weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            touched, sums, weights = _sums_by_code(X, codes, weight)
         n_old = len(self._at)
         n_known = np.searchsorted(touched, n_old)
         rows = self._at[touched[:n_known]]
         old_sums, old_weights = self._rows.columns
-        sums[:n_known] += old_sums[rows]
-        weights[:n_known] += old_weights[rows]
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums[:n_known] += old_sums[rows]
+            weights[:n_known] += old_weights[rows]
+        if not (np.isfinite(sums).all() and np.isfinite(weights).all()):
+            raise ValueError(
+                "X or sample_weight is too large: the sums of some classes overflow "
+                "float64. Scale them."
+            )
         n_classes = n_old + len(touched) - n_known
         at = np.empty(n_classes, dtype=np.intp)
         at[:n_old] = self._at

@@ -115,12 +115,12 @@ class NeighborSet:
         The samples and the codes of their classes.
     all_unit : bool
         Whether every sample has length one, as under the cosine metric.
-    fitted_with : tuple
-        The parameters that what is stored depends on.
+    fitted_with : dict
+        The parameters that distances depend on, by name, as they were in `fit`.
     """
 
     def __init__(
-        self, labels: Labels, samples: Rows, all_unit: bool, fitted_with: tuple
+        self, labels: Labels, samples: Rows, all_unit: bool, fitted_with: dict
     ) -> None:
         self.labels = labels
         self.samples = samples
@@ -136,8 +136,12 @@ class NeighborSet:
     def positions(self) -> np.ndarray:
         """The class of every sample, as its position in classes_."""
         if self._positions is None:
-            self._positions = self.labels.rank[self.samples.columns[1]]
+            self._positions = self.positions_of(slice(None))
         return self._positions
+
+    def positions_of(self, indices: np.ndarray | slice) -> np.ndarray:
+        """Return the classes of some samples, as positions in classes_."""
+        return self.labels.rank[self.samples.columns[1][indices]]
 
     def add(self, X: np.ndarray, y: np.ndarray, all_unit: bool) -> "NeighborSet":
         """Return the support set with samples added."""
@@ -152,9 +156,3 @@ class NeighborSet:
         labels, kept = self.labels.without(classes)
         samples = self.samples.keep_codes(kept, len(self.labels))
         return NeighborSet(labels, samples, self.all_unit, self.fitted_with)
-
-    def owned(self) -> "NeighborSet":
-        """Return the support set over a copy of its samples."""
-        X, codes = self.samples.columns
-        samples = Rows(np.array(X), codes)
-        return NeighborSet(self.labels, samples, self.all_unit, self.fitted_with)

@@ -263,6 +263,40 @@ def test_a_changed_metric_needs_fit(data):
     clf.fit(*data).partial_fit(*data)
 
 
+def test_changed_params_of_the_metric_need_fit(data):
+    X, y = data
+    clf = KNeighborsClassifier(metric_params={"w": np.ones(6)}).fit(X, y)
+    clf.set_params(metric_params={"w": np.ones(6)}).partial_fit(X, y)
+    clf.set_params(metric_params={"w": np.arange(6)})
+    with pytest.raises(ValueError, match=r"metric_params=\{'w': array"):
+        clf.partial_fit(X, y)
+    clf.fit(X, y).partial_fit(X, y)
+
+
+@pytest.mark.parametrize("metric", ["nan_euclidean", "precomputed", "cosine", "nope"])
+@pytest.mark.parametrize("fitted", ["euclidean", "cosine"])
+def test_a_metric_set_after_fit_waits_for_fit(data, fitted, metric):
+    X, y = data
+    clf = KNeighborsClassifier(metric=fitted).fit(X, y)
+    expected = clf.kneighbors(X)
+    clf.set_params(metric=metric)
+    assert_array_equal(clf.kneighbors(X), expected)
+    assert clf.metric == metric
+    with pytest.raises(ValueError, match="contains NaN"):
+        clf.predict(np.full((1, 6), np.nan))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e25])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cosine_does_not_depend_on_length(data, scale, dtype):
+    X, y = data[0].astype(dtype), data[1]
+    expected = KNeighborsClassifier(metric="cosine").fit(X, y).kneighbors(X)
+    scaled = KNeighborsClassifier(metric="cosine").fit(X * dtype(scale), y)
+    distances, indices = scaled.kneighbors(X * dtype(scale))
+    assert_allclose(distances, expected[0], atol=1e-6)
+    assert (indices == expected[1]).mean() > 0.99
+
+
 def test_all_that_fit_takes(data):
     X, y = data
     theirs, ours = SklearnKNeighborsClassifier, KNeighborsClassifier

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.metrics import (
     brier_score_loss,
@@ -243,6 +244,75 @@ def test_blocks_change_nothing(data, rng, monkeypatch):
     assert_array_equal(clf.predict(queries), expected[0])
     assert_allclose(clf.decision_function(queries), expected[1])
     assert_allclose(clf.score_samples(queries), expected[1].max(axis=1))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.filterwarnings("error")
+def test_scores_that_overflow_are_refused(metric, dtype):
+    huge = np.finfo(dtype).max / 2
+    X = np.array([[0, 0], [huge, -huge], [-huge, huge]], dtype)
+    clf = PrototypeClassifier(metric).fit(X, [0, 1, 2])
+    for method in (clf.predict, clf.decision_function, clf.score_samples):
+        with pytest.raises(ValueError, match=f"overflow {np.dtype(dtype)}"):
+            method(np.full((1, 2), 1.9 * huge, dtype))
+
+
+@pytest.mark.filterwarnings("error")
+def test_prototypes_beyond_the_dtype_of_the_queries():
+    clf = PrototypeClassifier().fit([[1e100], [-1e100], [0.0]], [0, 1, 2])
+    assert_array_equal(clf.predict([[9e99], [-9e99], [1.0]]), [0, 1, 2])
+    with pytest.raises(ValueError, match="pass X in float64"):
+        clf.predict(np.ones((1, 1), np.float32))
+
+
+@pytest.mark.filterwarnings("error")
+def test_sums_that_overflow_are_refused():
+    X, clf = np.full((2, 1), 1e308), PrototypeClassifier()
+    with pytest.raises(ValueError, match="sums of some classes overflow float64"):
+        clf.fit(X, [0, 0])
+    clf.fit(X / 1e308, [0, 1], sample_weight=[1e308, 1.0])
+    with pytest.raises(ValueError, match="sums of some classes overflow float64"):
+        clf.partial_fit(X / 1e308, [0, 1], sample_weight=[1e308, 1.0])
+    assert_array_equal(clf.counts_, [1e308, 1.0])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e-30, 1e30, 1e170, 1e300])
+def test_cosine_does_not_depend_on_length(data, scale):
+    X, y = data
+    clf = PrototypeClassifier("cosine").fit(X, y)
+    expected = clf.decision_function(X)
+    assert_allclose(clf.decision_function(scale * X), expected, rtol=1e-9)
+    scaled = PrototypeClassifier("cosine").fit(scale * X, y)
+    assert_allclose(scaled.decision_function(X), expected, rtol=1e-9)
+
+
+def test_a_callable_that_returns_nan_is_refused(data):
+    clf = PrototypeClassifier(lambda a, b: np.nan).fit(*data)
+    with pytest.raises(ValueError, match="metric returned NaN or infinity"):
+        clf.predict(data[0])
+
+
+def test_parameters_set_after_fit_hold_from_the_next_prediction(data):
+    X, y = data
+    clf = PrototypeClassifier().fit(X, y)
+    clf.predict(X)
+    other = PrototypeClassifier("cosine", temperature=3.0).fit(X, y)
+    clf.set_params(metric="cosine", temperature=3.0)
+    assert_array_equal(clf.predict_proba(X), other.predict_proba(X))
+    for params in ({"metric": "hamming"}, {"temperature": 0}):
+        with pytest.raises(ValueError, match=f"The '{next(iter(params))}' parameter"):
+            clone(other).fit(X, y).set_params(**params).predict_proba(X)
+
+
+def test_samples_of_weight_zero_change_nothing(data, rng):
+    X, y = data
+    weight = rng.uniform(size=len(y)) * (np.arange(len(y)) % 3 > 0)
+    clf = PrototypeClassifier().fit(X, y, sample_weight=weight)
+    seen = weight > 0
+    assert_allclose(clf.prototypes_, slow_prototypes(X[seen], y[seen], weight[seen]))
+    with pytest.raises(ValueError, match="sample_weight contains NaN"):
+        clf.partial_fit(X, y, sample_weight=np.where(seen, weight, np.nan))
 
 
 def test_one_sample_a_class_without_warning(rng, recwarn):

@@ -80,6 +80,14 @@ def test_labels_keep_codes_while_positions_move():
     assert len(labels) == 2
 
 
+def test_forgetting_a_long_label_frees_its_room():
+    labels, _ = Labels.of(np.array(["a", "b" * 1000, "cc"]))
+    rest, _ = labels.without("b" * 1000)
+    assert_array_equal(rest.classes, ["a", "cc"])
+    assert rest.classes.dtype == "<U2"
+    assert Labels.of(np.array(["", "x"]))[0].without("x")[0].classes.dtype == "<U1"
+
+
 # Labels, through the classifiers
 
 
@@ -159,6 +167,121 @@ def test_a_bad_first_call_leaves_it_unfitted(clf):
     with pytest.raises(ValueError, match="NaN"):
         clf.partial_fit([[np.nan]], [0])
     assert vars(clf) == attributes
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_missing_dates_are_no_labels(clf, method):
+    X, dates = np.eye(2), np.array(["2020-01-01", "2021-01-01"], dtype="M8[D]")
+    clf.fit(X, dates).partial_fit(X, dates + 1000)
+    assert_array_equal(clf.predict(X[:1]), clf.classes_[:1])
+    before = state(clf)
+    with pytest.raises(ValueError, match="contains NaT"):
+        getattr(clf, method)(X, np.array(["2020-01-01", "NaT"], dtype="M8[D]"))
+    assert state(clf) == before
+
+
+def test_sequences_are_no_labels():
+    y = np.empty(2, dtype=object)
+    y[:] = [(1, 2), (3, 4)]
+    with pytest.raises(ValueError, match=r"one label a sample|1d array"):
+        PrototypeClassifier().fit(np.eye(2), y)
+
+
+def test_messages_do_not_recite_long_labels(clf):
+    clf.fit(np.eye(2), ["a", "b"])
+    with pytest.raises(ValueError, match="Cannot forget") as error:
+        clf.forget("x" * 10_000)
+    assert len(str(error.value)) < 300
+    with pytest.raises(TypeError, match="number"):
+        clf.forget(1)
+
+
+def test_classes_cannot_be_written_to(clf):
+    clf.fit(np.eye(2), ["a", "b"]).partial_fit(np.eye(2), ["c", "b"])
+    for fitted in (clf, pickle.loads(state(clf)), copy.deepcopy(clf)):
+        with pytest.raises(ValueError, match="read-only"):
+            fitted.classes_[0] = "z"
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [1, np.int64(1), np.array(1), 1.0, [1], (1,), {1}, {1: None}.keys(), range(1, 2),
+     np.array([1], dtype=object), pd.Series([1]), pl.Series([1]), [1, 1]],
+    ids=repr,
+)  # fmt: skip
+def test_forget_takes_a_label_or_many(clf, gone):
+    clf.fit(np.eye(3), [0, 1, 2])
+    assert_array_equal(clf.forget(gone).classes_, [0, 2])
+
+
+@pytest.mark.parametrize(
+    ("gone", "error", "match"),
+    [
+        (7, ValueError, r"not in the support set: \[7\]"),
+        ([1, 7], ValueError, r"not in the support set: \[7\]"),
+        ([0, 1, 2], ValueError, "Cannot forget all of the 3 classes"),
+        ("1", TypeError, "Got str"),
+        (True, TypeError, "Got bool"),
+        (None, ValueError, "NaN or None"),
+    ],
+)
+def test_what_cannot_be_forgotten_leaves_the_state_alone(clf, gone, error, match):
+    clf.fit(np.eye(3), [0, 1, 2])
+    before = state(clf)
+    with pytest.raises(error, match=match):
+        clf.forget(gone)
+    assert state(clf) == before
+
+
+def test_forgetting_nothing_changes_nothing(clf):
+    clf.fit(np.eye(3), [0, 1, 2])
+    assert_array_equal(clf.forget([]).classes_, [0, 1, 2])
+
+
+def test_the_callers_arrays_are_not_followed(clf, rng):
+    X, y = rng.normal(size=(6, 2)), np.arange(6) % 3
+    clf.fit(X, y)
+    expected = clf.predict_proba(X)
+    queries = X.copy()
+    X[:], y[:] = 0, 0
+    assert_array_equal(clf.predict_proba(queries), expected)
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "backwards": lambda X: X[::-1, ::-1][::-1, ::-1],
+    "every other": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "other bytes": lambda X: X.astype(X.dtype.newbyteorder()),
+    "read-only": lambda X: np.frombuffer(X.tobytes()).reshape(X.shape),
+    "object": lambda X: X.astype(object),
+    "nullable": lambda X: pd.DataFrame(X).convert_dtypes(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
+def test_any_layout_in_memory(clf, layout, rng):
+    X, y = rng.normal(size=(12, 3)), np.arange(12) % 4
+    expected = clone(clf).fit(X, y).predict_proba(X)
+    clf.fit(layout(X[:6]), y[:6]).partial_fit(layout(X[6:]), y[6:])
+    assert_allclose(clf.predict_proba(layout(X)), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int8, bool])
+def test_narrow_numbers_do_not_overflow(clf, dtype):
+    X = np.full((4, 300), np.finfo(dtype).max if dtype == np.float16 else 1, dtype)
+    X[:2, :150] = 0
+    clf.fit(X[:2], [0, 0]).partial_fit(X[2:], [1, 1])
+    assert_array_equal(clf.predict(X), [0, 0, 1, 1])
+
+
+def test_memory_maps_of_joblib(clf, tmp_path, rng):
+    X, y = rng.normal(size=(12, 3)), np.arange(12) % 4
+    joblib.dump(clf.fit(X, y), tmp_path / "clf.joblib")
+    mapped = joblib.load(tmp_path / "clf.joblib", mmap_mode="r")
+    assert_array_equal(mapped.predict_proba(X), clf.predict_proba(X))
+    mapped.partial_fit(X + 9, y + 4).forget(0)
+    clf.partial_fit(X + 9, y + 4).forget(0)
+    assert_array_equal(mapped.predict_proba(X), clf.predict_proba(X))
 
 
 def test_classes_are_checked_and_have_no_other_effect(clf):
