@@ -11,8 +11,10 @@ from skfsl.siamese._data import Staged
 from skfsl.siamese._device import resolve_device, training_dtype
 from skfsl.siamese._module import (
     SiameseModule,
+    build_augment,
     build_encoder,
     build_loss,
+    describe_network,
     resolve_part,
 )
 from skfsl.siamese._net import SiameseNet, is_callback
@@ -63,16 +65,13 @@ def learn(estimator, X, y, *, reset, module):
     check_consistent_length(samples, labels)
     classes, codes = np.unique(labels, return_inverse=True)
     _check_pairs(estimator, codes)
-    if module is not None and module.input_shape != work.input_shape_:
-        raise ValueError(
-            f"warm_start=True goes on with a network for samples of shape "
-            f"{module.input_shape}. Got {work.input_shape_}."
-        )
+    if module is not None:
+        _check_same_network(work, module)
     device = resolve_device(work.device)
     seed = draw_seed(work.random_state)
     if not reset:
         # The same batches again would teach nothing new.
-        seed = (seed + len(estimator.history_) + 1) % (2**31 - 1)
+        seed = (seed + len(estimator.history_)) % (2**31 - 1)
     rng = np.random.RandomState(seed)
     fraction = work.validation_fraction if work.max_epochs else 0
     held_out = split_classes(codes, fraction, rng)
@@ -91,7 +90,8 @@ def learn(estimator, X, y, *, reset, module):
         if work.max_epochs:
             net.partial_fit(Staged(samples[training], codes[training], device))
         net.settle()
-    work.device_, work.net_, work.history_ = device, net, net.epochs()
+    before = [] if reset else estimator.history_
+    work.device_, work.net_, work.history_ = device, net, [*before, *net.epochs()]
     work.fit_id_ = _digest(net.module_)
     _remember_classes(estimator, work, classes, classes[held_out], reset)
     close(_fitted(work))
@@ -130,6 +130,22 @@ def _check_pairs(estimator, codes):
         )
 
 
+def _check_same_network(work, module):
+    if module.input_shape != work.input_shape_:
+        raise ValueError(
+            f"warm_start=True goes on with a network for samples of shape "
+            f"{module.input_shape}. Got {work.input_shape_}."
+        )
+    wanted = describe_network(work.encoder, work.embedding_dim, work.head)
+    for name, value in wanted.items():
+        if value != module.description[name]:
+            raise ValueError(
+                f"Training goes on with the network that there is, of "
+                f"{name}={module.description[name]}. Got {name}={value}. Set it back, "
+                f"or call fit with warm_start=False."
+            )
+
+
 def _make_module(work, module, samples, device):
     """Make the network, or copy the one that training goes on from."""
     if module is not None:
@@ -146,6 +162,9 @@ def _make_module(work, module, samples, device):
         head = resolve_part(work.head, "head").build(width)
         module = SiameseModule(encoder, projection, head)
         module.input_shape, module.embedding_dim = work.input_shape_, width
+        module.description = describe_network(
+            work.encoder, work.embedding_dim, work.head
+        )
     work.embedding_dim_ = work._n_features_out = module.embedding_dim
     work.head_, work.metric_ = module.head, module.head.metric
     return module.to(device)
@@ -178,7 +197,7 @@ def _make_net(estimator, work, module, codes, training, rng, data):
         sampler=sampler,
         rng=rng,
         dtype=training_dtype(work.precision, device, module),
-        augment=copy.deepcopy(work.augment),
+        augment=build_augment(work.augment, device),
         on_epoch=on_epoch,
         optimizer=OPTIMIZERS.get(work.optimizer, work.optimizer),
         lr=work.lr,
@@ -192,7 +211,9 @@ def _make_net(estimator, work, module, codes, training, rng, data):
 
 
 def _make_validation(work, samples, codes, rng):
-    patience = 10 if work.early_stopping is True else work.early_stopping or None
+    patience = work.early_stopping or None
+    if isinstance(patience, bool | np.bool_):
+        patience = 10
     return ClassValidation(
         samples, codes, patience=patience, seed=rng.randint(2**31 - 1)
     )

@@ -15,7 +15,15 @@ from skfsl.losses import LOSSES
 from skfsl.samplers import SAMPLERS
 from skfsl.utils._parts import Part, part_from_name
 
-__all__ = ["PARTS", "SiameseModule", "build_encoder", "build_loss", "resolve_part"]
+__all__ = [
+    "PARTS",
+    "SiameseModule",
+    "build_augment",
+    "build_encoder",
+    "build_loss",
+    "describe_network",
+    "resolve_part",
+]
 
 # The parameters that take a part, and where its names are looked up.
 PARTS = {"encoder": ENCODERS, "head": HEADS, "loss": LOSSES, "sampler": SAMPLERS}
@@ -111,6 +119,26 @@ def _asks_for_shape(factory: Callable) -> bool:
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     )
     return any(p.kind in positional and p.default is p.empty for p in parameters)
+
+
+def build_augment(augment: Any, device: torch.device) -> Any:
+    """Make what batches are augmented by; a module goes where the batches are."""
+    if isinstance(augment, Part):
+        return augment.build()
+    augment = copy.deepcopy(augment)
+    return augment.to(device) if isinstance(augment, nn.Module) else augment
+
+
+def describe_network(encoder: Any, embedding_dim: int | None, head: Any) -> dict:
+    """Return in words what a network is built from, to tell another one from it."""
+    if not (isinstance(encoder, str) and encoder == "auto"):
+        encoder = resolve_part(encoder, "encoder")
+    named = isinstance(encoder, str | Part)
+    return {
+        "encoder": str(encoder) if named else type(encoder).__name__,
+        "embedding_dim": embedding_dim,
+        "head": str(resolve_part(head, "head")),
+    }
 
 
 class _ForeignLoss(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
 from skfsl.exceptions import TrainingDivergedError
@@ -130,11 +130,12 @@ class SiameseNet(NeuralNet):
             return
         n_steps = self.max_epochs * len(iterator)
         step = (len(self.history) - 1) * len(iterator)
-        base_lr = self.lr
+        schedules = any(isinstance(c, LRScheduler) for _, c in self.callbacks_)
         total, n_batches = torch.zeros((), device=self.device), 0
         for batch in iterator:
-            for group in self.optimizer_.param_groups:
-                group["lr"] = base_lr * cosine_factor(step, n_steps)
+            if not schedules:
+                for group in self.optimizer_.param_groups:
+                    group["lr"] = self.lr * cosine_factor(step, n_steps)
             self.notify("on_batch_begin", batch=batch, training=training)
             result = step_fn(batch, **fit_params)
             self.notify("on_batch_end", batch=batch, training=training, **result)

@@ -89,7 +89,8 @@ class SiameseTransformer(
     device : str or torch.device, default="auto"
         "auto" is "cuda" where there is one, else "mps", else "cpu".
     callbacks : list of skorch callbacks, default=None
-        Called while training.
+        Called while training. An LRScheduler among them takes the place of the
+        cosine.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last `fit`.
     random_state : int, RandomState instance or None, default=None
@@ -114,8 +115,9 @@ class SiameseTransformer(
     head_ : object
         The head that scores pairs.
     history_ : list of dict
-        One a trained epoch: "epoch", "train_loss", "valid_accuracy" (where classes
-        were held out), "lr" and "dur" in seconds.
+        One a trained epoch, those of `partial_fit` behind those of `fit`: "epoch",
+        "train_loss", "valid_accuracy" (where classes were held out), "lr" and "dur"
+        in seconds.
     fit_id_ : str
         Changes when the weights do.
     device_ : torch.device

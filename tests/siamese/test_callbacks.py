@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from skfsl import SiameseTransformer
 
@@ -45,6 +45,15 @@ def test_early_stopping_of_skorch_stops_in_good_order():
     fitted = siamese(max_epochs=9, callbacks=[("stop", stop)]).fit(X, Y)
     assert len(fitted.history_) < 9
     fitted.transform(X)
+
+
+def test_a_scheduler_of_skorch_takes_the_place_of_the_cosine():
+    scheduler = LRScheduler("StepLR", step_size=1, gamma=0.5)
+    fitted = siamese(callbacks=[scheduler], lr=0.004).fit(X, Y)
+    lrs = [row["lr"] for row in fitted.history_]
+    assert lrs == pytest.approx([0.004, 0.002, 0.001]) or lrs == pytest.approx(
+        [0.002, 0.001, 0.0005]
+    )
 
 
 class Interrupt(Callback):

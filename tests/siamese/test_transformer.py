@@ -21,6 +21,7 @@ from sklearn.svm import SVC
 from torch import nn
 
 from skfsl import SiameseTransformer
+from skfsl.augmentation import RandomAffine
 from skfsl.encoders import MLP, Conv4, KochNet
 from skfsl.heads import CosineHead
 from skfsl.losses import ContrastiveLoss
@@ -255,6 +256,32 @@ class TestTraining:
     def test_small_classes_are_allowed(self):
         y = np.r_[np.zeros(20, int), [1, 1, 2]]
         siamese().fit(TABLE[:23], y)
+
+    @pytest.mark.parametrize("changed", [{"head": "cosine"}, {"embedding_dim": 3}])
+    def test_training_goes_on_with_the_same_network_only(self, changed):
+        fitted = siamese(warm_start=True).fit(TABLE, Y).set_params(**changed)
+        name = next(iter(changed))
+        for call in (fitted.fit, fitted.partial_fit):
+            with pytest.raises(ValueError, match=f"of {name}=.* Got {name}="):
+                call(TABLE, Y)
+
+    def test_history_grows_and_batches_differ_in_each_partial_fit(self):
+        fitted = siamese(max_epochs=1).fit(TABLE, Y)
+        fitted.partial_fit(TABLE, Y).partial_fit(TABLE, Y)
+        losses = [row["train_loss"] for row in fitted.history_]
+        assert len(set(losses)) == 3
+
+    def test_augment_may_be_a_part_or_a_module(self):
+        siamese(augment=RandomAffine()).fit(GRAY, Y)
+        siamese(augment=nn.Dropout(0.2)).fit(GRAY, Y)
+        with pytest.raises(ValueError, match="'p' parameter"):
+            siamese(augment=RandomAffine(p=2)).fit(GRAY, Y)
+
+    def test_early_stopping_takes_numpy_booleans(self):
+        y = np.repeat(np.arange(12), 6)
+        X = RNG.normal(size=(72, 3))
+        params = {"max_epochs": 12, "early_stopping": np.True_}
+        assert len(siamese(**params).fit(X, y).history_) > 9
 
     def test_augment_gets_batches_on_the_device(self):
         seen = []
