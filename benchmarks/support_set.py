@@ -1,12 +1,13 @@
-"""The support set: fit, predict and partial_fit against scikit-learn, and its growth.
+"""The support set against scikit-learn's classifiers, and how its cost grows.
 
     python benchmarks/support_set.py
 
-Two competitors take turns, and the ratio is taken pair by pair. Times are medians with
-the smallest and the largest.
+Competitors take turns, and ratios are taken pair by pair. What is shown is the median
+with the smallest and the largest value.
 """
 
 import argparse
+import itertools
 import time
 import warnings
 
@@ -17,18 +18,18 @@ from sklearn import neighbors
 from skfsl import KNeighborsClassifier, PrototypeClassifier
 
 N_FEATURES = 64
+CLASSIFIERS = (PrototypeClassifier, KNeighborsClassifier)
 
 
-def seconds(call):
+def milliseconds(call):
     start = time.perf_counter()
     call()
-    return time.perf_counter() - start
+    return 1e3 * (time.perf_counter() - start)
 
 
 def support(n_classes, n_samples, rng):
-    y = np.arange(n_samples) % n_classes
     X = rng.normal(size=(n_samples, N_FEATURES)).astype(np.float32)
-    return X, y
+    return X, np.arange(n_samples) % n_classes
 
 
 def compare(title, ours, theirs, repeats):
@@ -36,70 +37,93 @@ def compare(title, ours, theirs, repeats):
     ours(), theirs()
     a, b = [], []
     for _ in range(repeats):
-        a.append(1e3 * seconds(ours))
-        b.append(1e3 * seconds(theirs))
+        a.append(milliseconds(ours))
+        b.append(milliseconds(theirs))
     ratio = [y / x for x, y in zip(a, b, strict=True)]
-    print(f"{title:44s} ours {spread(a)} ms, scikit-learn {spread(b)} ms")
-    print(f"{'':44s} {spread(ratio)} times faster")
+    print(f"{title}\n  skfsl {spread(a)} ms, scikit-learn {spread(b)} ms")
+    print(f"  {spread(ratio)} times as fast")
 
 
-def adding(classifier, X, y, rng, repeats):
-    """Time partial_fit of five samples of a new class, in milliseconds."""
-    classifier.fit(X, y)
-    times = []
-    for i in range(repeats + 20):
-        new = rng.normal(size=(5, N_FEATURES)).astype(np.float32)
-        label = np.full(5, y.max() + 1 + i)
-        start = time.perf_counter()
-        classifier.partial_fit(new, label)
-        times.append(1e3 * (time.perf_counter() - start))
-    # The first ones grow the buffer, which is paid for by all the later ones.
-    return times[20:]
+class Growing:
+    """A classifier that is given five samples of a new class at each call."""
+
+    def __init__(self, classifier, X, y, rng):
+        self.classifier = classifier.fit(X, y)
+        self.labels = itertools.count(y.max() + 1)
+        self.rng = rng
+        # The first addition makes room, which is paid for by those that follow.
+        self.first = self.add()
+
+    def add(self):
+        """Time partial_fit, in milliseconds."""
+        X = self.rng.normal(size=(5, N_FEATURES)).astype(np.float32)
+        y = np.full(5, next(self.labels))
+        return milliseconds(lambda: self.classifier.partial_fit(X, y))
+
+
+def against_scikit_learn(rng, repeats):
+    X, y = support(1000, 5000, rng)
+    queries = rng.normal(size=(10_000, N_FEATURES)).astype(np.float32)
+    ours, theirs = PrototypeClassifier(), neighbors.NearestCentroid()
+    compare(
+        "fit of 1,000 classes x 5, prototypes and NearestCentroid",
+        lambda: ours.fit(X, y), lambda: theirs.fit(X, y), repeats,
+    )  # fmt: skip
+    for method in ("predict", "predict_proba"):
+        compare(
+            f"{method} of 10,000 queries, the same",
+            lambda m=method: getattr(ours, m)(queries),
+            lambda m=method: getattr(theirs, m)(queries),
+            repeats,
+        )
+    ours, theirs = CLASSIFIERS[1](), neighbors.KNeighborsClassifier()
+    theirs.set_params(algorithm="brute")
+    ours.fit(X, y), theirs.fit(X, y)
+    for method in ("predict", "predict_proba"):
+        compare(
+            f"{method} of 10,000 queries, 5 neighbors of 5,000",
+            lambda m=method: getattr(ours, m)(queries),
+            lambda m=method: getattr(theirs, m)(queries),
+            repeats,
+        )
+
+
+def growth_with_samples(rng, repeats):
+    print("partial_fit of 5 samples of a new class to 1,000 classes")
+    for make in CLASSIFIERS:
+        few = Growing(make(), *support(1000, 1000, rng), rng)
+        many = Growing(make(), *support(1000, 1_000_000, rng), rng)
+        pairs = [(few.add(), many.add()) for _ in range(repeats)]
+        a, b = zip(*pairs, strict=True)
+        print(f"  {make.__name__}: 1,000 stored {spread(a)} ms, 1,000,000 {spread(b)}")
+        print(f"    {spread([y / x for x, y in pairs])} times as long")
+        print(f"    (the first, which copies the store: {many.first:.0f} ms)")
+
+
+def growth_with_classes(rng, repeats):
+    print("partial_fit of 5 samples of a new class, 5 samples a class")
+    sizes = (100, 1000, 10_000, 100_000)
+    for make in CLASSIFIERS:
+        sets = [Growing(make(), *support(n, 5 * n, rng), rng) for n in sizes]
+        times = [[one.add() for one in sets] for _ in range(repeats)]
+        shown = (
+            f"{n:,} classes {spread(t)} ms"
+            for n, t in zip(sizes, zip(*times, strict=True), strict=True)
+        )
+        print(f"  {make.__name__}: {', '.join(shown)}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=15)
     args = parser.parse_args()
-    warnings.simplefilter("ignore")
+    # NearestCentroid has something to say about features without spread.
+    warnings.simplefilter("ignore", UserWarning)
     print(machine())
     rng = np.random.default_rng(0)
-    X, y = support(1000, 5000, rng)
-    queries = rng.normal(size=(10_000, N_FEATURES)).astype(np.float32)
-
-    theirs, ours = neighbors.NearestCentroid(), PrototypeClassifier()
-    compare(
-        "fit, 1,000 classes x 5",
-        lambda: ours.fit(X, y), lambda: theirs.fit(X, y), args.repeats,
-    )  # fmt: skip
-    compare(
-        "predict of 10,000, 1,000 prototypes",
-        lambda: ours.predict(queries), lambda: theirs.predict(queries), args.repeats,
-    )  # fmt: skip
-    knn = KNeighborsClassifier(algorithm="brute").fit(X, y)
-    their_knn = neighbors.KNeighborsClassifier(algorithm="brute").fit(X, y)
-    compare(
-        "KNN predict of 10,000, 5,000 stored",
-        lambda: knn.predict(queries), lambda: their_knn.predict(queries),
-        max(3, args.repeats // 3),
-    )  # fmt: skip
-
-    print("\npartial_fit of 5 samples of a new class, 1,000 classes stored")
-    small, large = support(1000, 1000, rng), support(1000, 1_000_000, rng)
-    for make in (PrototypeClassifier, KNeighborsClassifier):
-        few = adding(make(), *small, rng, 100)
-        many = adding(make(), *large, rng, 100)
-        ratio = np.median(many) / np.median(few)
-        print(
-            f"  {make.__name__:20s} 1,000 samples {spread(few)} ms, 1,000,000 "
-            f"{spread(many)} ms: {ratio:.2f} times"
-        )
-    print("\npartial_fit of 5 samples of a new class, by the number of classes")
-    for n_classes in (100, 1000, 10_000):
-        data = support(n_classes, 5 * n_classes, rng)
-        for make in (PrototypeClassifier, KNeighborsClassifier):
-            times = adding(make(), *data, rng, 100)
-            print(f"  {make.__name__:20s} {n_classes:6,d} classes {spread(times)} ms")
+    against_scikit_learn(rng, args.repeats)
+    growth_with_samples(rng, 10 * args.repeats)
+    growth_with_classes(rng, 10 * args.repeats)
 
 
 if __name__ == "__main__":
