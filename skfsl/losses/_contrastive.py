@@ -1,5 +1,6 @@
 """Same-class pairs together, different-class pairs a margin apart."""
 
+import math
 from numbers import Real
 from typing import Self
 
@@ -25,9 +26,11 @@ class ContrastiveLoss(Part):
 
     Parameters
     ----------
-    margin : float, default=1.0
-        Distance, not squared, from which on a different-class pair costs nothing.
-        On cosine scores it is a chord in (0, 2], and 1 is an angle of 60 degrees.
+    margin : float, default=None
+        The distance, not squared, from which different-class pairs cost nothing. None
+        is the square root of the width of the embeddings, a difference of one in each
+        component, for euclidean scores; 1 for cosines, whose chords are at most 2. A
+        margin far below the distances at the start only draws all together.
 
     Attributes
     ----------
@@ -65,11 +68,11 @@ class ContrastiveLoss(Part):
     """
 
     _parameter_constraints: dict = {
-        "margin": [Interval(Real, 0, None, closed="neither")]
+        "margin": [Interval(Real, 0, None, closed="neither"), None]
     }
     accepts: tuple[str, ...] = ("neg_sq_distance", "cosine")
 
-    def __init__(self, margin=1.0):
+    def __init__(self, margin=None):
         self.margin = margin
 
     def build(self, embedding_dim: int, n_classes: int) -> Self:
@@ -124,5 +127,9 @@ class ContrastiveLoss(Part):
         same = same.fill_diagonal_(False)
         # Equation 4.
         pull = (squared * same).sum() / same.sum().clamp(min=1)
-        push = F.relu(self.margin - distance).square() * different
+        margin = self.margin
+        if margin is None:
+            chords = head.score_type == "cosine"
+            margin = 1.0 if chords else math.sqrt(embeddings.shape[1])
+        push = F.relu(margin - distance).square() * different
         return (pull + push.sum() / different.sum().clamp(min=1)) / 2

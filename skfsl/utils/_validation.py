@@ -208,6 +208,8 @@ def check_labels(y: Any) -> np.ndarray:
     elif not isinstance(getattr(y, "dtype", np.dtype(int)), np.dtype):
         # pandas' own dtypes: scikit-learn would make floats of its integers.
         y = np.asarray(y, dtype=object)
+    if getattr(getattr(y, "dtype", None), "kind", None) == "T":
+        y = y.astype(object)
     y = column_or_1d(y, warn=True)
     if y.dtype == object:
         kinds = sorted({type(v).__name__ for v in y})

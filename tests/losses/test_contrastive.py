@@ -72,7 +72,7 @@ def test_gradients_are_right(head):
 @heads
 def test_gradients_are_finite_where_samples_coincide(head):
     x = torch.ones(4, 3, requires_grad=True)
-    loss = ContrastiveLoss()(x, torch.tensor([0, 0, 1, 1]), head)
+    loss = ContrastiveLoss(1.0)(x, torch.tensor([0, 0, 1, 1]), head)
     loss.backward()
     # A cosine of 1 - 1e-7 is a chord of 4e-4.
     assert loss.item() == pytest.approx(0.5, abs=1e-3)
@@ -82,7 +82,7 @@ def test_gradients_are_finite_where_samples_coincide(head):
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2]], ids=["same", "different"])
 def test_a_batch_of_one_kind_of_pairs_works(labels):
     x, _ = batch(2, n=3)
-    loss = ContrastiveLoss()(x, torch.tensor(labels), EuclideanHead())
+    loss = ContrastiveLoss(1.0)(x, torch.tensor(labels), EuclideanHead())
     slow = slow_loss(x.numpy(), labels, 1.0, cosine=False)
     assert loss.item() == pytest.approx(slow)
 
@@ -102,6 +102,16 @@ def test_order_and_names_of_classes_do_not_matter(head, seed):
     torch.testing.assert_close(
         loss(x[order], renamed[order], head), loss(x, labels, head)
     )
+
+
+def test_the_default_margin_is_one_in_each_component():
+    g = torch.Generator().manual_seed(0)
+    x = 4 * torch.randn(8, 16, generator=g)
+    labels = torch.arange(8) % 3
+    by_default = ContrastiveLoss()(x, labels, EuclideanHead())
+    assert by_default == ContrastiveLoss(4.0)(x, labels, EuclideanHead())
+    by_default = ContrastiveLoss()(x, labels, CosineHead())
+    assert by_default == ContrastiveLoss(1.0)(x, labels, CosineHead())
 
 
 @pytest.mark.parametrize("margin", [0, -1.0, "1"])

@@ -11,6 +11,10 @@ from skfsl.utils._publish import publish, shadow
 from skfsl.utils._validation import check_labels, check_samples, image_layout
 
 
+# NumPy has strings of any length since 2.0.
+STRING = getattr(np.dtypes, "StringDType", lambda: object)()
+
+
 class Bare(BaseEstimator):
     """Takes what check_samples sets."""
 
@@ -54,6 +58,7 @@ def test_a_table_keeps_its_names():
         (np.array([True, False]), np.array([True, False])),
         (np.array([1.0, 2.0]), np.array([1.0, 2.0])),
         (np.array(["a", "b"], dtype=object), np.array(["a", "b"])),
+        (np.array(["a", "b"], dtype=STRING), np.array(["a", "b"])),
     ],
 )
 def test_labels(y, expected):
