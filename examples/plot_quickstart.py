@@ -72,6 +72,6 @@ plt.show()
 
 # %%
 # Conclusion: from five pictures each, the four new digits are told apart better by the
-# learned metric than by raw pixels, and so are all ten together. Nearest neighbours drown
-# five examples among hundreds; a prototype counts as one, however many examples its class
-# has.
+# learned metric than by raw pixels, and so are all ten together. Nearest neighbours
+# drown five examples among hundreds; a prototype counts as one, however many examples
+# its class has.

@@ -10,9 +10,8 @@ from sklearn.base import BaseEstimator
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._validation import check_labels, check_samples, image_layout
 
-
 # NumPy has strings of any length since 2.0.
-STRING = getattr(np.dtypes, "StringDType", lambda: object)()
+STRING = getattr(np.dtypes, "StringDType", np.dtypes.ObjectDType)()
 
 
 class Bare(BaseEstimator):
