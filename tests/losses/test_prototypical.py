@@ -68,7 +68,9 @@ def test_equals_slow_loops(head, folding, temperature):
     assert loss(x, labels, head).item() == pytest.approx(slow, rel=1e-9)
 
 
-@pytest.mark.parametrize(("width", "expected"), [(2, 1.0), (64, 16.0)])
+@pytest.mark.parametrize(
+    ("width", "expected"), [(2, 1.0), (16, 4.0), (64, 16.0), (256, 16.0)]
+)
 def test_squared_distances_are_divided_by_a_quarter_of_the_width(width, expected):
     x = torch.randn(12, width, generator=torch.manual_seed(0))
     labels = torch.arange(12) % 4
