@@ -392,6 +392,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
     def _votes(self, X):
         """Return each neighbor's class, as a position, and the weight of its vote."""
+        # They may have been set since `fit`, and take effect here.
+        self._validate_params()
         if self.weights in (None, "uniform"):
             indices, weights = self.kneighbors(X, return_distance=False), None
         else:

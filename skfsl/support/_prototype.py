@@ -3,11 +3,11 @@
 from numbers import Real
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skfsl.support._labels import check_declared
+from skfsl.support._scores import log_softmax, softmax
 from skfsl.support._store import SupportMixin
 from skfsl.support._support_set import PrototypeSet
 from skfsl.utils._sklearn_private import (
@@ -303,7 +303,7 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
             Probabilities, in the order of `classes_`.
         """
         snapshot, _, scorer, X = self._read(X)
-        return softmax(scorer.scores(X) / snapshot.temperature, axis=1)
+        return softmax(scorer.scores(X), snapshot.temperature)
 
     def predict_log_proba(self, X):
         """Return logarithms of class probabilities.
@@ -320,7 +320,7 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
             probability itself is rounded to zero.
         """
         snapshot, _, scorer, X = self._read(X)
-        return log_softmax(scorer.scores(X) / snapshot.temperature, axis=1)
+        return log_softmax(scorer.scores(X), snapshot.temperature)
 
     def score_samples(self, X):
         """Return how familiar each query is: its highest score over all classes.

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances
 
-__all__ = ["Scorer", "unit_rows"]
+__all__ = ["Scorer", "log_softmax", "softmax", "unit_rows"]
 
 # Scores computed at a time. Smaller ones stay in the cache, but the threads of BLAS
 # wait for each other after every product: on a busy machine ten times as long.
@@ -132,6 +132,35 @@ class Scorer:
         else:
             distances = pairwise_distances(X, self.prototypes, metric=self.metric)
             np.negative(distances, out=out)
+
+
+def softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the softmax of `scores` over `temperature`, in their place."""
+    proba = _tempered(scores, temperature)
+    np.exp(proba, out=proba)
+    proba /= proba.sum(axis=1, keepdims=True)
+    return proba
+
+
+def log_softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the logarithm of the softmax, finite throughout, in place of `scores`."""
+    log_proba = _tempered(scores, temperature)
+    log_proba -= np.log(np.exp(log_proba).sum(axis=1, keepdims=True))
+    return log_proba
+
+
+def _tempered(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Divide scores by the temperature, the highest of each query moved to zero.
+
+    Moved first: at a low temperature the highest would overflow with the others, and
+    infinities have no softmax. A temperature may be beyond the dtype of the scores.
+    """
+    limits = np.finfo(scores.dtype)
+    temperature = min(max(temperature, float(limits.tiny)), float(limits.max))
+    with np.errstate(over="ignore"):
+        scores -= scores.max(axis=1, keepdims=True)
+        scores /= temperature
+    return np.maximum(scores, limits.min, out=scores)
 
 
 def unit_rows(X: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -22,10 +22,15 @@ def vote_weights(
     Raises
     ------
     ValueError
-        If all neighbors of a query have the weight zero.
+        If all neighbors of a query have the weight zero, or a callable returns NaN.
     """
     if callable(weights):
         votes = weights(distances)
+        if np.isnan(votes).any():
+            raise ValueError(
+                "The callable weights returned NaN for some distances. The weight of a "
+                "vote has to be a number."
+            )
     else:
         votes = _inverse(distances)
     if (votes == 0).all(axis=1).any():

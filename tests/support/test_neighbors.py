@@ -342,6 +342,20 @@ def test_votes_of_weight_zero():
         clf.predict([[0.5]])
 
 
+def test_votes_that_are_no_numbers(data):
+    clf = KNeighborsClassifier(2, weights=lambda d: d * np.nan).fit(*data)
+    with pytest.raises(ValueError, match="weights returned NaN"):
+        clf.predict(data[0])
+
+
+@pytest.mark.parametrize("params", [{"weights": "nearest"}, {"n_neighbors": 2.5}])
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_parameters_set_after_fit_are_checked(data, params, method):
+    clf = KNeighborsClassifier().fit(*data).set_params(**params)
+    with pytest.raises(ValueError, match=f"The '{next(iter(params))}' parameter"):
+        getattr(clf, method)(data[0])
+
+
 def test_partial_fit_copies_what_it_is_given():
     X = np.zeros((2, 2))
     clf = KNeighborsClassifier(1).partial_fit(X, [0, 1])

@@ -305,6 +305,17 @@ def test_parameters_set_after_fit_hold_from_the_next_prediction(data):
             clone(other).fit(X, y).set_params(**params).predict_proba(X)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_temperatures_at_the_ends_of_the_range(data, dtype):
+    X, y = data[0].astype(dtype), data[1]
+    clf = PrototypeClassifier(temperature=1e-320).fit(X, y)
+    nearest = clf.predict(X)[:, np.newaxis] == clf.classes_
+    assert_array_equal(clf.predict_proba(X), nearest)
+    assert np.isfinite(clf.predict_log_proba(X)).all()
+    clf.set_params(temperature=1e300)
+    assert_allclose(clf.predict_proba(X), 1 / len(clf.classes_), rtol=1e-6)
+
+
 def test_samples_of_weight_zero_change_nothing(data, rng):
     X, y = data
     weight = rng.uniform(size=len(y)) * (np.arange(len(y)) % 3 > 0)
