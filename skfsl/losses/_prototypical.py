@@ -41,8 +41,8 @@ class PrototypicalLoss(Part):
 
     temperature : float, default=None
         What scores are divided by. None is a quarter of the width of the embeddings,
-        between 1 and 16, for squared distances; 0.1 for cosines; 1 for logits. The papers
-        have 1, which saturates the softmax.
+        between 1 and 16, for squared distances; 0.1 for cosines; 1 for logits. The
+        papers have 1, which saturates the softmax.
 
     Attributes
     ----------
