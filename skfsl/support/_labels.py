@@ -160,10 +160,14 @@ def _kind(dtype: np.dtype) -> str:
     return "number" if dtype.kind in "iuf" else dtype.kind
 
 
-_KIND_NAMES = {"U": "str", "S": "bytes", "b": "bool", "number": "number"}
+_KIND_NAMES = {
+    "U": "str", "S": "bytes", "b": "bool", "M": "datetime64", "m": "timedelta64",
+}  # fmt: skip
 
 
-def _common_dtype(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _common_dtype(
+    old: np.ndarray, new: np.ndarray, old_name: str = "the support set's"
+) -> tuple[np.ndarray, np.ndarray]:
     """Bring labels to one dtype that holds both; refuse to change any label by it."""
     if old.dtype == new.dtype:
         return old, new
@@ -171,7 +175,7 @@ def _common_dtype(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndar
     if kinds[0] != kinds[1]:
         known, got = (_KIND_NAMES.get(kind, kind) for kind in kinds)
         raise TypeError(
-            f"Expected labels of the kind of the support set's: {known} (such as "
+            f"Expected labels of the kind of {old_name}: {known} (such as "
             f"{_named(old[:1])[1:-1]}). Got {got} (such as {_named(new[:1])[1:-1]}) "
             f"instead. Convert one of them."
         )
@@ -205,7 +209,7 @@ def check_declared(classes: object, y: np.ndarray) -> None:
     if classes is None:
         return
     declared, _ = _distinct(check_labels(classes))
-    declared, values = _common_dtype(declared, _distinct(y)[0])
+    declared, values = _common_dtype(declared, _distinct(y)[0], "classes=")
     _, known = _find(declared, values)
     if not known.all():
         raise ValueError(

@@ -303,7 +303,9 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
             Probabilities, in the order of `classes_`.
         """
         snapshot, _, scorer, X = self._read(X)
-        return softmax(scorer.scores(X), snapshot.temperature)
+        # In float64: float32 rounds to zero what is one in 10^45.
+        scores = scorer.scores(X).astype(np.float64, copy=False)
+        return softmax(scores, snapshot.temperature)
 
     def predict_log_proba(self, X):
         """Return logarithms of class probabilities.

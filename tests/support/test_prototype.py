@@ -408,3 +408,9 @@ def test_arrays_do_not_import_torch():
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_probabilities_of_float32_queries_do_not_round_to_zero():
+    clf = PrototypeClassifier().fit([[0.0], [12.0]], [0, 1])
+    X = np.array([[0.0]], dtype=np.float32)
+    assert clf.predict_proba(X)[0, 1] == pytest.approx(np.exp(-144.0), rel=1e-4)

@@ -187,6 +187,15 @@ def test_sequences_are_no_labels():
         PrototypeClassifier().fit(np.eye(2), y)
 
 
+def test_messages_name_what_labels_were_compared_with(clf):
+    clf.fit([[0.0], [1.0]], np.array(["2026-01-01", "2026-01-02"], dtype="M8[D]"))
+    with pytest.raises(TypeError, match=r"support set's: datetime64 .* Got number"):
+        clf.partial_fit([[2.0]], [3])
+    clf.fit([[0.0], [1.0]], [1, 2])
+    with pytest.raises(TypeError, match=r"kind of classes=: str .* Got number"):
+        clf.partial_fit([[2.0]], [3], classes=["a"])
+
+
 def test_messages_do_not_recite_long_labels(clf):
     clf.fit(np.eye(2), ["a", "b"])
     with pytest.raises(ValueError, match="Cannot forget") as error:
