@@ -335,7 +335,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             out.
 
         n_neighbors : int, default=None
-            Number of neighbors of each query, as in `kneighbors`.
+            As in `kneighbors`.
 
         mode : {"connectivity", "distance"}, default="connectivity"
             Whether edges are ones or distances.
@@ -375,8 +375,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         ----------
         X : {array-like, sparse matrix} of shape (n_queries, n_features) or \
                 (n_queries, n_indexed) if metric="precomputed", or None
-            Queries. With None, probabilities for all stored samples, each without
-            its own vote.
+            Queries. None stands for all stored samples, each without its own vote.
 
         Returns
         -------
@@ -392,8 +391,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
     def _votes(self, X):
         """Return each neighbor's class, as a position, and the weight of its vote."""
-        # They may have been set since `fit`, and take effect here.
-        self._validate_params()
+        self._validate_params()  # they may have been set since `fit`
         if self.weights in (None, "uniform"):
             indices, weights = self.kneighbors(X, return_distance=False), None
         else:
