@@ -107,7 +107,9 @@ def embed(
     blocks: list[torch.Tensor] = []
     with torch.inference_mode(), autocast(device, dtype):
         for start in range(0, len(X), size):
-            x = to_tensor(X[start : start + size]).to(device, non_blocking=True)
+            x = to_tensor(X[start : start + size])
+            # A copy: layers that work in place would write into the caller's array.
+            x = x.to(device, non_blocking=True, copy=x.dtype != torch.uint8)
             blocks.append(module(_to_float(x)).float())
         return torch.cat(blocks).cpu()
 

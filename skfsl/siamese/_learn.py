@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_consistent_length
 
-from skfsl.siamese._data import Staged
+from skfsl.siamese._data import Staged, to_tensor
 from skfsl.siamese._device import resolve_device, training_dtype
 from skfsl.siamese._module import (
     SiameseModule,
@@ -153,7 +153,7 @@ def _make_module(work, module, samples, device):
     else:
         encoder = build_encoder(work.encoder, work.input_shape_)
         if hasattr(encoder, "adapt"):
-            encoder.adapt(torch.tensor(samples))
+            encoder.adapt(to_tensor(samples).clone())
         width = _width(encoder, samples[:2])
         projection = torch.nn.Identity()
         if work.embedding_dim is not None:

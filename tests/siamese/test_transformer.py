@@ -46,6 +46,23 @@ def digits():
     return X.reshape(-1, 8, 8).astype(np.float32), y
 
 
+class TestCallersData:
+    def test_layers_in_place_do_not_write_into_the_callers_samples(self):
+        encoder = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(5, 3))
+        fitted = siamese(encoder=encoder).fit(TABLE, Y)
+        X, tensor = TABLE.copy(), torch.tensor(TABLE)
+        expected = fitted.transform(X)
+        np.testing.assert_array_equal(X, TABLE)
+        np.testing.assert_array_equal(fitted.transform(tensor), expected)
+        np.testing.assert_array_equal(tensor.numpy(), TABLE)
+
+    def test_rows_may_run_backwards(self):
+        backwards = np.ascontiguousarray(TABLE[::-1])[::-1]
+        assert backwards.strides[0] < 0
+        fitted = siamese().fit(backwards, Y)
+        assert fitted.fit_id_ == siamese().fit(TABLE, Y).fit_id_
+
+
 class TestInput:
     @pytest.mark.parametrize(
         "convert",
