@@ -18,7 +18,7 @@ def as_numpy(X: Any) -> Any:
     """Return a torch tensor as an array, anything else as it is; torch stays asleep."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
+        X = X.detach().cpu().resolve_conj().resolve_neg()
         return X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
     return X
 
@@ -77,6 +77,8 @@ def _refuse_strings(X: Any) -> None:
 
 def _as_array(X: Any) -> Any:
     """Make one array of a list of images; name the shapes when they differ."""
+    if type(X).__name__ == "Series":
+        X = np.asarray(X)
     if isinstance(X, list | tuple) and len(X) and np.ndim(as_numpy(X[0])) >= 2:
         X = [np.asarray(as_numpy(x)) for x in X]
     elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X):
@@ -148,6 +150,12 @@ def check_samples(
     )  # fmt: skip
     if X.dtype.kind not in "buif":
         raise ValueError(f"Expected images of numbers. Got dtype {X.dtype} instead.")
+    if X.dtype.kind in "iu" and X.dtype != np.uint8:
+        raise ValueError(
+            f"Expected images of bytes, which are scaled by 1/255, or of floats, which "
+            f"are taken as they are. Got dtype {X.dtype}. Use X.astype(np.uint8) where "
+            f"values go from 0 to 255, and X.astype(np.float32) otherwise."
+        )
     layout = image_layout(X.shape, input_layout)
     if layout == "no_channels":
         X = X[:, np.newaxis]
@@ -203,7 +211,9 @@ def check_labels(y: Any) -> np.ndarray:
             "This estimator requires y to be passed, but the target y is None."
         )
     y = as_numpy(y)
-    if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
+    if isinstance(y, list | tuple) and len(y):
+        # NumPy would bring them to one kind: bytes and integers to bytes.
+        y = [v[()] if isinstance(v, np.ndarray) and v.ndim == 0 else v for v in y]
         y = np.asarray(y, dtype=object)
     elif not isinstance(getattr(y, "dtype", np.dtype(int)), np.dtype):
         # pandas' own dtypes: scikit-learn would make floats of its integers.
@@ -211,22 +221,8 @@ def check_labels(y: Any) -> np.ndarray:
     if getattr(getattr(y, "dtype", None), "kind", None) == "T":
         y = y.astype(object)
     y = column_or_1d(y, warn=True)
-    if y.dtype == object:
-        kinds = sorted({type(v).__name__ for v in y})
-        if any(v is None or type(v).__name__ == "NAType" or v != v for v in y):
-            raise ValueError(
-                "Input y contains NaN or None. Every sample needs a label."
-            )
-        strings = [isinstance(v, str) for v in y]
-        if any(strings) and not all(strings):
-            raise TypeError(
-                f"Expected labels of one kind, strings or numbers. Got a mix of "
-                f"{kinds}."
-            )
-        if all(strings):
-            y = y.astype(str)
-        else:
-            y = np.asarray(y.tolist())
+    if y.dtype == object and len(y):
+        y = _of_one_kind(y)
     if y.dtype.kind == "f":
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         if (y != np.floor(y)).any():
@@ -235,6 +231,37 @@ def check_labels(y: Any) -> np.ndarray:
                 "classifier, which expects discrete classes on a regression target "
                 "with continuous values."
             )
-    elif y.dtype.kind not in "biuUSmM":
+    elif y.dtype.kind in "mM":
+        if np.isnat(y).any():
+            raise ValueError("Input y contains NaT. Every sample needs a label.")
+    elif y.dtype.kind not in "biuUS":
         check_classification_targets(y)
+        raise ValueError(f"Labels of dtype {y.dtype} are not supported.")
     return y
+
+
+def _of_one_kind(y: np.ndarray) -> np.ndarray:
+    """Make a plain array of objects; refuse where that would change a label."""
+    types = {type(v) for v in y}
+    if any(issubclass(t, list | tuple | np.ndarray) for t in types):
+        raise ValueError(
+            "Expected one label a sample, an int, a bool or a str. Got sequences, "
+            "which cannot be labels."
+        )
+    if any(v is None or type(v).__name__ == "NAType" or v != v for v in y):
+        raise ValueError("Input y contains NaN or None. Every sample needs a label.")
+    for kind in (str, bytes, bool | np.bool_):
+        if len({issubclass(t, kind) for t in types}) > 1:
+            raise TypeError(
+                f"Expected labels of one kind, strings or numbers. Got a mix of "
+                f"{sorted(t.__name__ for t in types)}."
+            )
+    if all(issubclass(t, str) for t in types):
+        return y.astype(str)
+    plain = np.asarray(y.tolist())
+    if plain.dtype.kind == "f" and (plain.astype(object) != y).any():
+        raise ValueError(
+            "No dtype of NumPy holds all of these labels: as floats some would become "
+            "the same. Use smaller numbers, or strings."
+        )
+    return plain

@@ -39,6 +39,21 @@ def test_images_are_views_where_they_can_be():
     assert np.shares_memory(checked, X)
 
 
+def test_a_series_of_images_is_images():
+    X = np.zeros((5, 8, 8, 3), dtype=np.uint8)
+    checked = check_samples(Bare(), pd.Series(list(X)), reset=True)
+    assert checked.shape == (5, 3, 8, 8)
+    with pytest.raises(ValueError, match="embed raw text"):
+        check_samples(Bare(), pd.Series(["some", "text"]), reset=True)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.int8])
+def test_images_of_other_integers_are_not_taken_for_floats(dtype):
+    X = np.ones((5, 8, 8), dtype=dtype)
+    with pytest.raises(ValueError, match=f"Got dtype {np.dtype(dtype)}"):
+        check_samples(Bare(), X, reset=True)
+
+
 def test_a_table_keeps_its_names():
     estimator = Bare()
     check_samples(estimator, pd.DataFrame({"a": [1.0], "b": [2.0]}), reset=True)
@@ -58,6 +73,10 @@ def test_a_table_keeps_its_names():
         (np.array([1.0, 2.0]), np.array([1.0, 2.0])),
         (np.array(["a", "b"], dtype=object), np.array(["a", "b"])),
         (np.array(["a", "b"], dtype=STRING), np.array(["a", "b"])),
+        ([b"a", b"b"], np.array([b"a", b"b"])),
+        ([np.bool_(True), False], np.array([True, False])),
+        ([1, 2.0], np.array([1.0, 2.0])),
+        ([np.datetime64("2026-01-01")], np.array(["2026-01-01"], "datetime64[D]")),
     ],
 )
 def test_labels(y, expected):
@@ -79,6 +98,14 @@ def test_labels(y, expected):
         ([[1], [2, 3]], ValueError),
         (None, ValueError),
         ([], ValueError),
+        ([True, 2], TypeError),
+        ([b"a", 1], TypeError),
+        ([2**63, 2**63 + 1, -1], ValueError),
+        (np.array([2**53 + 1, 2**53, 0.0], dtype=object), ValueError),
+        (pd.Series([(1, 2), (3, 4)]), ValueError),
+        (pd.Series([np.array([1, 2]), np.array([3, 4])]), ValueError),
+        (np.array(["2026-01-01", "NaT"], dtype="datetime64[D]"), ValueError),
+        (np.zeros(2, dtype=[("a", int)]), ValueError),
     ],
 )
 def test_bad_labels(y, error):
