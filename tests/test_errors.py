@@ -147,6 +147,13 @@ FIT = {
     "encoder without a row a sample": (
         siamese(encoder=nn.Conv2d(3, 4, 3)), IMAGES, Y, ValueError, "nn.Flatten",
     ),
+    "encoder without weights": (
+        siamese(encoder=nn.Identity()), TABLE, Y, ValueError, "Set max_epochs=0",
+    ),
+    "encoder of frozen weights": (
+        siamese(encoder=nn.Linear(5, 3).requires_grad_(False)), TABLE, Y, ValueError,
+        "embedding_dim to train",
+    ),
     "factory of no module": (
         siamese(encoder=lambda: "net"), TABLE, Y, TypeError, "must return a torch",
     ),
@@ -244,6 +251,11 @@ USE = {
     "warm start on another kind": (
         siamese(warm_start=True), TABLE, lambda e: e.fit(IMAGES, Y), ValueError,
         "warm_start=True",
+    ),
+    "warm start of another module": (
+        siamese(encoder=nn.Linear(5, 8), warm_start=True), TABLE,
+        lambda e: e.set_params(encoder=nn.Linear(5, 3)).fit(TABLE, Y), ValueError,
+        "out_features=8.*Got encoder=.*out_features=3",
     ),
     "similarity of two kinds": (
         siamese(), TABLE, lambda e: e.similarity(TABLE, IMAGES), ValueError,

@@ -133,9 +133,12 @@ def describe_network(encoder: Any, embedding_dim: int | None, head: Any) -> dict
     """Return in words what a network is built from, to tell another one from it."""
     if not (isinstance(encoder, str) and encoder == "auto"):
         encoder = resolve_part(encoder, "encoder")
-    named = isinstance(encoder, str | Part)
+    if isinstance(encoder, str | Part | nn.Module):
+        name = str(encoder)  # of a module all of its layers
+    else:
+        name = getattr(encoder, "__qualname__", type(encoder).__name__)
     return {
-        "encoder": str(encoder) if named else type(encoder).__name__,
+        "encoder": name,
         "embedding_dim": embedding_dim,
         "head": str(resolve_part(head, "head")),
     }

@@ -79,6 +79,11 @@ class SiameseNet(NeuralNet):
     def initialize_optimizer(self, *args, **kwargs):
         """Make the optimizer; norms and biases are not decayed."""
         parameters = dict(self.get_all_learnable_params())
+        if self.max_epochs and not any(p.requires_grad for p in parameters.values()):
+            raise ValueError(
+                "The encoder has no weights that can be trained. Set max_epochs=0 to "
+                "take it as it is, or embedding_dim to train a projection behind it."
+            )
         decayed = [p for p in parameters.values() if p.ndim > 1]
         plain = [p for p in parameters.values() if p.ndim <= 1]
         groups = [
