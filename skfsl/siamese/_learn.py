@@ -74,7 +74,8 @@ def learn(estimator, X, y, *, reset, module):
         seed = (seed + len(estimator.history_)) % (2**31 - 1)
     rng = np.random.RandomState(seed)
     fraction = work.validation_fraction if work.max_epochs else 0
-    held_out = split_classes(codes, fraction, rng)
+    seen = () if module is None else _seen_codes(estimator, classes)
+    held_out = split_classes(codes, fraction, rng, seen)
     with seeded(seed, device):
         validates = np.isin(codes, held_out)
         training = np.flatnonzero(~validates) if len(held_out) else slice(None)
@@ -217,6 +218,14 @@ def _make_validation(work, samples, codes, rng):
     return ClassValidation(
         samples, codes, patience=patience, seed=rng.randint(2**31 - 1)
     )
+
+
+def _seen_codes(estimator, classes):
+    """Return the codes of the classes that the weights were trained on before."""
+    held_out = set(estimator.validation_classes_.tolist())
+    trained = set(estimator.classes_.tolist()) - held_out
+    # As Python's objects: NumPy takes 1 and "1" for the same label.
+    return np.flatnonzero([label in trained for label in classes.tolist()])
 
 
 def _remember_classes(estimator, work, classes, held_out, reset):

@@ -35,7 +35,10 @@ def cosine_factor(step: int, n_steps: int, *, warmup: float = 0.02) -> float:
 
 
 def split_classes(
-    codes: np.ndarray, fraction: float, rng: np.random.RandomState
+    codes: np.ndarray,
+    fraction: float,
+    rng: np.random.RandomState,
+    seen: np.ndarray | tuple = (),
 ) -> np.ndarray:
     """Choose the classes that validate: the metric never sees them.
 
@@ -47,20 +50,23 @@ def split_classes(
         Share of the classes, in [0, 1).
     rng : RandomState
         Draws them.
+    seen : array-like of int64
+        Codes of the classes that the metric was trained on before.
 
     Returns
     -------
     held_out : ndarray of int64
-        Sorted; empty below 10 classes. Only classes of two and more samples are
-        chosen, and at most 64.
+        Sorted; empty below 10 classes, and where fewer than two can be chosen. Only
+        unseen classes of two and more samples are chosen, and at most 64.
     """
     classes, counts = np.unique(codes, return_counts=True)
-    eligible = classes[counts >= 2]
-    if not fraction or len(classes) < MIN_CLASSES_TO_VALIDATE or len(eligible) < 2:
-        return np.empty(0, dtype=np.int64)
+    pairs = classes[counts >= 2]
+    eligible = np.setdiff1d(pairs, seen)
     wanted = min(max(2, math.ceil(fraction * len(classes))), MAX_VALIDATION_CLASSES)
-    # What is left must still be two classes that pairs can be made of.
-    wanted = min(wanted, len(eligible), len(classes) - 2)
+    # What is left must still be two classes, and a pair in one of them.
+    wanted = min(wanted, len(eligible), len(classes) - 2, len(pairs) - 1)
+    if not fraction or len(classes) < MIN_CLASSES_TO_VALIDATE or wanted < 2:
+        return np.empty(0, dtype=np.int64)
     return np.sort(rng.choice(eligible, wanted, replace=False))
 
 

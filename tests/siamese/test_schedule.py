@@ -52,6 +52,18 @@ class TestSplitClasses:
     def test_zero_holds_none_out(self):
         assert len(self.split([5] * 20, 0)) == 0
 
+    def test_seen_classes_do_not_validate(self):
+        codes = np.repeat(np.arange(12), 5)
+        rng = np.random.RandomState(0)
+        np.testing.assert_array_equal(
+            split_classes(codes, 0.5, rng, np.arange(9)), [9, 10, 11]
+        )
+        assert len(split_classes(codes, 0.5, rng, np.arange(11))) == 0
+
+    def test_a_class_that_pairs_can_be_made_of_is_left(self):
+        assert len(self.split([1] * 10 + [5] * 2, 0.1)) == 0
+        assert len(self.split([1] * 10 + [5] * 3, 0.5)) == 2
+
     @given(
         st.lists(st.integers(1, 6), min_size=1, max_size=40),
         st.floats(0, 0.99),

@@ -289,6 +289,18 @@ class TestTraining:
             with pytest.raises(ValueError, match=f"of {name}=.* Got {name}="):
                 call(TABLE, Y)
 
+    @pytest.mark.parametrize("go_on", ["partial_fit", "fit"])
+    def test_classes_once_trained_on_do_not_validate(self, go_on):
+        y = np.repeat(np.arange(12), 4)
+        X = RNG.normal(size=(48, 5)) + 3 * y[:, None]
+        fitted = siamese(max_epochs=1, warm_start=True).fit(X, y)
+        held_out = fitted.validation_classes_
+        getattr(fitted.set_params(random_state=7), go_on)(X, y)
+        np.testing.assert_array_equal(fitted.validation_classes_, held_out)
+        getattr(fitted, go_on)(X[y < 11], y[y < 11] + 100)
+        assert len(fitted.validation_classes_) >= 2
+        assert "valid_accuracy" in fitted.history_[-1]
+
     def test_history_grows_and_batches_differ_in_each_partial_fit(self):
         fitted = siamese(max_epochs=1).fit(TABLE, Y)
         fitted.partial_fit(TABLE, Y).partial_fit(TABLE, Y)
