@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from skfsl import (
@@ -13,6 +14,7 @@ from skfsl import (
     PrototypeClassifier,
     SiameseTransformer,
 )
+from skfsl.augmentation import RandomAffine
 from skfsl.exceptions import TrainingDivergedError
 from skfsl.losses import ContrastiveLoss, PrototypicalLoss
 from skfsl.samplers import ClassBalancedSampler
@@ -129,6 +131,45 @@ FIT = {
     ),
     "unknown optimizer": (
         siamese(optimizer="lbfgs"), TABLE, Y, ValueError, "'optimizer' parameter",
+    ),
+    "optimizer without weight_decay": (
+        siamese(optimizer=torch.optim.Rprop), TABLE, Y, TypeError,
+        "function.params, lr, weight_decay",
+    ),
+    "class of a loss": (
+        siamese(loss=ContrastiveLoss), TABLE, Y, TypeError, r"ContrastiveLoss\(\)",
+    ),
+    "class of a module as loss": (
+        siamese(loss=nn.CrossEntropyLoss), TABLE, Y, TypeError, "'loss' parameter",
+    ),
+    "class of a sampler": (
+        siamese(sampler=ClassBalancedSampler), TABLE, Y, TypeError, "an instance",
+    ),
+    "class of an augmentation": (
+        siamese(augment=RandomAffine), IMAGES, Y, TypeError, r"RandomAffine\(\)",
+    ),
+    "loss of many numbers": (
+        siamese(loss=lambda e, y: e.sum(1)), TABLE, Y, ValueError, "one number",
+    ),
+    "loss of no tensor": (
+        siamese(loss=lambda e, y: 0.5), TABLE, Y, ValueError, "Got float",
+    ),
+    "loss without a gradient": (
+        siamese(loss=lambda e, y: torch.zeros(())), TABLE, Y, ValueError, "a gradient",
+    ),
+    "augmentation of nothing": (
+        siamese(augment=lambda x: None), TABLE, Y, ValueError, "Got NoneType",
+    ),
+    "augmentation that drops samples": (
+        siamese(augment=lambda x: x[:2]), TABLE, Y, ValueError, "as many samples",
+    ),
+    "augmentation to bytes": (
+        siamese(augment=lambda x: x.to(torch.uint8)), TABLE, Y, ValueError,
+        "tensor of floats",
+    ),
+    "monitor of what is not recorded": (
+        siamese(callbacks=[EarlyStopping()]), TABLE, Y, ValueError,
+        "'valid_loss' was not found .* There is .*'train_loss'",
     ),
     "unknown device": (siamese(device="abacus"), TABLE, Y, ValueError, "'device'"),
     "absent device": (

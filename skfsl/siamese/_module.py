@@ -57,6 +57,11 @@ class SiameseModule(nn.Module):
 
 def resolve_part(value: object, param: str) -> object:
     """Return the part that a name stands for, anything else as it is."""
+    if isinstance(value, type) and issubclass(value, Part):
+        raise TypeError(
+            f"The '{param}' parameter must be an instance. Got the class "
+            f"{value.__name__}: write {value.__name__}()."
+        )
     return (
         part_from_name(value, PARTS[param], param) if isinstance(value, str) else value
     )
@@ -123,6 +128,7 @@ def _asks_for_shape(factory: Callable) -> bool:
 
 def build_augment(augment: Any, device: torch.device) -> Any:
     """Make what batches are augmented by; a module goes where the batches are."""
+    augment = resolve_part(augment, "augment")
     if isinstance(augment, Part):
         return augment.build()
     augment = copy.deepcopy(augment)
@@ -152,7 +158,20 @@ class _ForeignLoss(nn.Module):
         self.loss = loss
 
     def forward(self, embeddings, labels, head):
-        return self.loss(embeddings, labels)
+        value = self.loss(embeddings, labels)
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            shape = getattr(value, "shape", None)
+            found = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
+            raise ValueError(
+                f"loss(embeddings, labels) must return a tensor of one number. Got "
+                f"{found}. Take its mean?"
+            )
+        if not value.requires_grad:
+            raise ValueError(
+                "loss(embeddings, labels) returned a tensor without a gradient: "
+                "compute it from the embeddings, by functions of torch."
+            )
+        return value.reshape(())
 
 
 def build_loss(loss: Any, head: Any, embedding_dim: int, n_classes: int):
@@ -189,7 +208,7 @@ def build_loss(loss: Any, head: Any, embedding_dim: int, n_classes: int):
                 f"or head."
             )
         return loss.build(embedding_dim, n_classes)
-    if not callable(loss):
+    if not callable(loss) or isinstance(loss, type):
         raise TypeError(
             f"The 'loss' parameter must be a name, a loss of skfsl.losses or a "
             f"callable loss(embeddings, labels). Got {loss!r} instead."

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.exceptions import SkorchException
 from torch import nn
 
 from skfsl.exceptions import TrainingDivergedError
@@ -91,9 +92,15 @@ class SiameseNet(NeuralNet):
             {"params": plain, "weight_decay": 0.0},
         ]
         _, settings = self.get_params_for_optimizer("optimizer", [])
-        self.optimizer_ = self.optimizer(
-            [g for g in groups if g["params"]] or groups[:1], **settings
-        )
+        groups = [g for g in groups if g["params"]] or groups[:1]
+        try:
+            self.optimizer_ = self.optimizer(groups, **settings)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"The 'optimizer' parameter must take groups of parameters, lr and "
+                f"weight_decay, as torch.optim.AdamW does. {self.optimizer!r} does "
+                f"not: {error}. Wrap it in a function(params, lr, weight_decay)."
+            )
         return self
 
     # skorch's partial_fit swallows KeyboardInterrupt: a search would carry on.
@@ -120,6 +127,14 @@ class SiameseNet(NeuralNet):
                 if isinstance(callback, EarlyStopping):
                     raise _Stop
                 raise
+            except (KeyError, SkorchException) as error:
+                if "not found in history" not in str(error):
+                    raise
+                raise ValueError(
+                    f"{type(callback).__name__} asks for what is not recorded: "
+                    f"{error.args[0]} There is {sorted(self._recorded())}, of which "
+                    f"'valid_accuracy' only where classes are held out."
+                )
 
     def get_dataset(self, X, y=None):
         """Return staged data as it is."""
@@ -143,6 +158,7 @@ class SiameseNet(NeuralNet):
                     group["lr"] = self.lr * cosine_factor(step, n_steps)
             self.notify("on_batch_begin", batch=batch, training=training)
             result = step_fn(batch, **fit_params)
+            self.history.record_batch("train_batch_size", len(batch[1]))
             self.notify("on_batch_end", batch=batch, training=training, **result)
             total += result["loss"].detach()
             n_batches += 1
@@ -161,13 +177,29 @@ class SiameseNet(NeuralNet):
         self._set_training(True)
         x, labels = batch
         if self.augment is not None:
-            with torch.no_grad():
-                x = self.augment(x)
+            x = self._augmented(x)
         with autocast(torch.device(self.device), self.dtype):
             embeddings = self.infer(x)
         loss = self.criterion_(embeddings, labels, self.module_.head)
         loss.backward()
         return {"loss": loss, "y_pred": embeddings}
+
+    def _augmented(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            out = self.augment(x)
+        if isinstance(out, np.ndarray):
+            out = torch.from_numpy(out)
+        if not isinstance(out, torch.Tensor) or not out.is_floating_point():
+            raise ValueError(
+                f"The 'augment' parameter must return a tensor of floats. Got "
+                f"{getattr(out, 'dtype', type(out).__name__)}."
+            )
+        if out.ndim != x.ndim or len(out) != len(x):
+            raise ValueError(
+                f"The 'augment' parameter must return as many samples as it gets. Got "
+                f"shape {tuple(out.shape)} for {tuple(x.shape)}."
+            )
+        return out.to(x)
 
     def on_epoch_begin(self, net, **kwargs):
         """Start an epoch."""
@@ -180,12 +212,16 @@ class SiameseNet(NeuralNet):
         """Validate on unseen classes, keep the best weights, tell of it."""
         self._set_training(False)
         epoch, stop = len(self.history), False
+        losses = self.history[:, "train_loss"]
+        self.history.record("train_loss_best", losses[-1] <= min(losses))
         self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
         if self.validation is not None:
             score = self.validation.score(
                 self.module_, torch.device(self.device), torch.float32
             )
+            best = score >= self.validation.best_score
             self.history.record("valid_accuracy", score)
+            self.history.record("valid_accuracy_best", best)
             stop = self.validation.update(score, epoch, self.module_)
         self.history.record("dur", time.perf_counter() - self._began)
         if self.verbose:
@@ -223,11 +259,19 @@ class SiameseNet(NeuralNet):
     def __setstate__(self, state):
         self.__dict__.update(state)
 
+    def _recorded(self) -> set[str]:
+        return {k for row in self.history for k in row if k != "batches"}
+
     def epochs(self) -> list[dict]:
         """Return the history, one dict an epoch."""
         keys = ("epoch", "train_loss", "valid_accuracy", "lr", "dur")
+        flags = ("train_loss_best", "valid_accuracy_best")  # for skorch's Checkpoint
         return [
-            {k: v for k, v in row.items() if k in keys or _is_scalar(v)}
+            {
+                k: v
+                for k, v in row.items()
+                if k in keys or (_is_scalar(v) and k not in flags)
+            }
             for row in self.history
         ]
 

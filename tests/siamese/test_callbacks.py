@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+)
 
 from skfsl import SiameseTransformer
 
@@ -54,6 +62,37 @@ def test_a_scheduler_of_skorch_takes_the_place_of_the_cosine():
     assert lrs == pytest.approx([0.004, 0.002, 0.001]) or lrs == pytest.approx(
         [0.002, 0.001, 0.0005]
     )
+
+
+def half(net, X, y=None):
+    return 0.5
+
+
+@pytest.mark.parametrize("monitor", ["train_loss_best", "valid_accuracy_best"])
+def test_checkpoints_and_scores_of_skorch_work(monitor, tmp_path):
+    y = np.repeat(np.arange(12), 4)
+    data = RNG.normal(size=(48, 5)) + 3 * y[:, None]
+    fitted = siamese(
+        callbacks=[
+            BatchScoring(half, name="batch", on_train=True),
+            EpochScoring(half, name="epoch_half", on_train=True),
+            Checkpoint(monitor=monitor, dirname=tmp_path),
+        ]
+    ).fit(data, y)
+    assert (tmp_path / "params.pt").exists()
+    assert fitted.history_[-1]["batch"] == fitted.history_[-1]["epoch_half"] == 0.5
+    assert monitor not in fitted.history_[-1]
+
+
+def test_an_augmentation_may_answer_in_float64():
+    siamese(augment=lambda x: x.double() * 1.01).fit(X, Y)
+
+
+def test_an_optimizer_may_be_made_by_a_function():
+    def rprop(params, lr, weight_decay):
+        return torch.optim.Rprop(params, lr)
+
+    assert len(siamese(optimizer=rprop).fit(X, Y).history_) == 3
 
 
 class Interrupt(Callback):
