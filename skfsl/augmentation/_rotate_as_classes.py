@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from skfsl.utils._validation import check_labels, image_layout
+from skfsl.utils._validation import as_array, check_labels, image_layout
 
 __all__ = ["rotate_as_classes"]
 
@@ -41,13 +41,13 @@ def rotate_as_classes(
     y : ndarray of shape (4 * n,)
         Their labels. The images as they were keep theirs. A string label gets
         "@90", "@180" and "@270" appended; to an integer label 1, 2 and 3 times the
-        span of the labels, ``max(y) - min(y) + 1``, is added.
+        span of the labels, ``max(y) - min(y) + 1``, is added. Floats come as float64.
 
     Raises
     ------
     ValueError
         If X are not square images, if their layout cannot be told, or if a label made
-        for a turn is in y already.
+        for a turn is in y already or too large for a dtype.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def rotate_as_classes(
     if torch is not None and isinstance(X, torch.Tensor):
         rot90, concatenate = torch.rot90, torch.cat
     else:
-        X = np.asarray(X)
+        X = np.asarray(as_array(X))
         rot90, concatenate = np.rot90, np.concatenate
     y = check_labels(y)
     if input_layout not in ("auto", "channels_first", "channels_last"):
@@ -113,9 +113,23 @@ def _labels(y: np.ndarray) -> np.ndarray:
             f"Labels of turns are made for integers and strings. Got y of {y.dtype}."
         )
     if y.dtype.kind == "f":
-        span = y.max() - y.min() + 1
+        y = y.astype(np.float64)
+        turns = [y + turn * (y.max() - y.min() + 1) for turn in (1, 2, 3)]
+        turned = np.concatenate([y, *turns])
+        exact = len(np.unique(turned)) == 4 * len(np.unique(y))
     else:
         span = int(y.max()) - int(y.min()) + 1
-        if y.dtype.kind == "b" or int(y.max()) + 3 * span > np.iinfo(y.dtype).max:
-            y = y.astype(np.int64)
-    return np.concatenate([y, *(y + y.dtype.type(turn * span) for turn in (1, 2, 3))])
+        largest = int(y.max()) + 3 * span
+        if y.dtype.kind == "b" or largest > np.iinfo(y.dtype).max:
+            y = y.astype(np.uint64 if y.dtype == np.uint64 else np.int64)
+        exact = max(span * 3, largest) <= np.iinfo(y.dtype).max
+        if exact:
+            turns = [y + y.dtype.type(turn * span) for turn in (1, 2, 3)]
+            turned = np.concatenate([y, *turns])
+    if not exact:
+        raise ValueError(
+            f"Cannot number the turns: labels from {y.min()} to {y.max()} leave no "
+            f"room for three times as many in {y.dtype}. Use smaller numbers, for "
+            f"example np.unique(y, return_inverse=True)[1]."
+        )
+    return turned

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 __all__ = ["check_labels", "check_samples", "image_layout"]
@@ -75,11 +74,14 @@ def _refuse_strings(X: Any) -> None:
         )
 
 
-def _as_array(X: Any) -> Any:
-    """Make one array of a list of images; name the shapes when they differ."""
+def as_array(X: Any) -> Any:
+    """Make one array of a list of samples; name the shapes when they differ."""
     if type(X).__name__ == "Series":
         X = np.asarray(X)
-    if isinstance(X, list | tuple) and len(X) and np.ndim(as_numpy(X[0])) >= 2:
+    if isinstance(X, list | tuple):
+        # Of tensors NumPy takes neither bfloat16 nor those that ask for a gradient.
+        X = [as_numpy(x) for x in X]
+    if isinstance(X, list) and len(X) and np.ndim(X[0]) >= 2:
         X = [np.asarray(as_numpy(x)) for x in X]
     elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X):
         if np.ndim(as_numpy(X[0])) == 0:
@@ -130,7 +132,7 @@ def check_samples(
             "Sparse data was passed for X, but dense data is required. Use "
             "X.toarray() to convert it to a dense array."
         )
-    X = _as_array(as_numpy(X))
+    X = as_array(as_numpy(X))
     _refuse_strings(X)
     ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     if ndim not in (3, 4):
@@ -235,8 +237,11 @@ def check_labels(y: Any) -> np.ndarray:
         if np.isnat(y).any():
             raise ValueError("Input y contains NaT. Every sample needs a label.")
     elif y.dtype.kind not in "biuUS":
-        check_classification_targets(y)
-        raise ValueError(f"Labels of dtype {y.dtype} are not supported.")
+        found = sorted({type(v).__name__ for v in y.tolist()})
+        raise ValueError(
+            f"Unknown label type: {', '.join(found)}. Labels are integers, booleans or "
+            f"strings, for example [str(label) for label in y]."
+        )
     return y
 
 

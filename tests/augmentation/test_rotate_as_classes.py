@@ -56,6 +56,39 @@ def test_small_dtype_is_kept_where_it_suffices():
     )
 
 
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([2**63 - 2, 2**63 - 1]),
+        np.array([-(2**63), 2**63 - 1]),
+        np.array([2**64 - 5, 2**64 - 4], dtype=np.uint64),
+        np.array([0, 2**63], dtype=np.uint64),
+        np.array([0.0, 2.0**53]),
+    ],
+)
+def test_labels_without_room_for_turns_are_refused(y):
+    with pytest.raises(ValueError, match="leave no room"):
+        rotate_as_classes(np.zeros((2, 2, 2)), y)
+
+
+@pytest.mark.parametrize(("dtype", "large"), [("f4", 2**24), ("f2", 2**11)])
+def test_labels_of_small_floats_do_not_collide(dtype, large):
+    y = rotate_as_classes(np.zeros((2, 2, 2)), np.array([0, large], dtype))[1]
+    assert len(np.unique(y)) == 8
+
+
+def test_large_unsigned_labels_stay_unsigned():
+    y = np.array([2**63, 2**63 + 1], dtype=np.uint64)
+    turned = rotate_as_classes(np.zeros((2, 2, 2)), y)[1]
+    assert [int(v) - 2**63 for v in turned] == list(range(8))
+
+
+def test_a_list_of_tensors_is_turned():
+    X = torch.arange(8.0).reshape(2, 2, 2).requires_grad_()
+    turned = rotate_as_classes(list(X), [0, 1])[0]
+    np.testing.assert_array_equal(turned[:2], X.detach().numpy())
+
+
 def test_string_labels_are_not_cut_off():
     y = rotate_as_classes(np.zeros((2, 2, 2)), ["cat", "elephant"])[1]
     assert list(y[2:4]) == ["cat@90", "elephant@90"]

@@ -1,5 +1,8 @@
 """The one entrance of data."""
 
+from datetime import date
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,3 +126,20 @@ def test_a_shadow_is_published_whole():
     publish(estimator, work)
     assert not hasattr(estimator, "old_")
     assert estimator.new_ == 2
+
+
+@pytest.mark.parametrize("made", [list, tuple])
+def test_rows_that_are_tensors_of_any_float_make_a_table(made):
+    torch = pytest.importorskip("torch")
+    rows = torch.arange(6.0).reshape(3, 2)
+    for X in (rows.bfloat16(), rows.half(), rows.requires_grad_()):
+        checked = check_samples(Bare(), made(X), reset=True)
+        np.testing.assert_array_equal(checked, rows.detach().numpy())
+
+
+@pytest.mark.parametrize("label", [date(2020, 1, 1), Decimal(1), 2**70, frozenset()])
+def test_labels_of_other_types_are_named(label):
+    with pytest.raises(
+        ValueError, match=rf"label type: {type(label).__name__}\. .*str"
+    ):
+        check_labels([label, label])
