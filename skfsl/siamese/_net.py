@@ -1,5 +1,6 @@
 """The training loop: skorch's, with our sentences in its hooks."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -258,6 +259,15 @@ class SiameseNet(NeuralNet):
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+
+    def on_cpu(self) -> "SiameseNet":
+        """Return a copy without a tensor on an accelerator, the optimizer's too."""
+        net = copy.deepcopy(self)
+        net.device = "cpu"
+        for value in vars(net).values():
+            if isinstance(value, nn.Module):
+                value.cpu()  # in place: the optimizer's groups follow
+        return net
 
     def _recorded(self) -> set[str]:
         return {k for row in self.history for k in row if k != "batches"}

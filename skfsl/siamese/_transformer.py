@@ -1,6 +1,5 @@
 """SiameseTransformer: the metric that is learned, as a transformer."""
 
-import copy
 import numbers
 import warnings
 
@@ -348,9 +347,7 @@ class SiameseTransformer(
     def __getstate__(self):
         state = super().__getstate__().copy()
         if "net_" in state and state["device_"].type != "cpu":
-            net = copy.copy(state["net_"])
-            net.device = "cpu"
-            net.module_ = copy.deepcopy(net.module_).cpu()
+            net = state["net_"].on_cpu()
             state["net_"], state["head_"] = net, net.module_.head
         return state
 

@@ -68,6 +68,20 @@ def test_half_precision_trains_and_embeds_in_float32(monkeypatch):
     assert seen[-1] == (False, torch.bfloat16)
 
 
+def test_what_is_pickled_on_an_accelerator_is_all_copied_to_the_cpu():
+    params = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
+    fitted = SiameseTransformer("mlp", **params).fit(X.reshape(32, -1), Y)
+    trained = {p.data_ptr() for p in fitted.net_.module_.parameters()}
+    fitted.device_ = torch.device("cuda", 0)
+    net = fitted.__getstate__()["net_"]
+    held = [p for group in net.optimizer_.param_groups for p in group["params"]]
+    for value in vars(net).values():
+        if isinstance(value, nn.Module):
+            held += value.parameters()
+    assert not trained & {p.data_ptr() for p in held}
+    assert {id(p) for p in held} == {id(p) for p in net.module_.parameters()}
+
+
 @pytest.mark.gpu
 class TestGPU:
     def test_the_same_metric_as_on_the_cpu(self):
