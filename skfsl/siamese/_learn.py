@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_consistent_length
 
-from skfsl.siamese._data import Staged, to_tensor
+from skfsl.exceptions import TrainingDivergedError
+from skfsl.siamese._data import Staged, embed, to_tensor
 from skfsl.siamese._device import resolve_device, training_dtype
 from skfsl.siamese._module import (
     SiameseModule,
@@ -65,6 +66,8 @@ def learn(estimator, X, y, *, reset, module):
     check_consistent_length(samples, labels)
     classes, codes = np.unique(labels, return_inverse=True)
     _check_pairs(estimator, codes)
+    if not reset:
+        _check_same_kind(estimator.classes_, classes)
     if module is not None:
         _check_same_network(work, module)
     device = resolve_device(work.device)
@@ -74,12 +77,13 @@ def learn(estimator, X, y, *, reset, module):
         seed = (seed + len(estimator.history_)) % (2**31 - 1)
     rng = np.random.RandomState(seed)
     fraction = work.validation_fraction if work.max_epochs else 0
-    seen = () if module is None else _seen_codes(estimator, classes)
+    seen = np.array([], int) if module is None else _seen_codes(estimator, classes)
     held_out = split_classes(codes, fraction, rng, seen)
     with seeded(seed, device):
         validates = np.isin(codes, held_out)
         training = np.flatnonzero(~validates) if len(held_out) else slice(None)
-        module = _make_module(work, module, samples[training], device)
+        staged = samples[training]
+        module = _make_module(work, module, staged, device)
         net, close = _make_net(
             estimator, work, module, codes, training, rng, (X, y, len(classes))
         )
@@ -89,11 +93,15 @@ def learn(estimator, X, y, *, reset, module):
             )
         net.initialize()
         if work.max_epochs:
-            net.partial_fit(Staged(samples[training], codes[training], device))
+            net.partial_fit(Staged(staged, codes[training], device))
         net.settle()
+        if work.max_epochs:
+            _check_embeddings(net.module_, staged, device)
     before = [] if reset else estimator.history_
     work.device_, work.net_, work.history_ = device, net, [*before, *net.epochs()]
     work.fit_id_ = _digest(net.module_)
+    if not work.max_epochs:
+        held_out = np.setdiff1d(np.arange(len(classes)), seen)
     _remember_classes(estimator, work, classes, classes[held_out], reset)
     close(_fitted(work))
     publish(estimator, work)
@@ -131,6 +139,28 @@ def _check_pairs(estimator, codes):
         )
 
 
+def _check_same_kind(known, labels):
+    """Refuse what NumPy would make strings of both of."""
+    names = {"U": "str", "S": "bytes", "b": "bool", "M": "date", "m": "duration"}
+    kinds = [names.get(values.dtype.kind, "number") for values in (known, labels)]
+    if kinds[0] != kinds[1]:
+        raise TypeError(
+            f"Expected labels of the kind of those before: {kinds[0]} (such as "
+            f"{known[0].item()!r}). Got {kinds[1]} (such as {labels[0].item()!r}) "
+            f"instead. Convert one of them."
+        )
+
+
+def _check_embeddings(module, samples, device):
+    """Refuse weights that the last steps blew up: no loss tells of these any more."""
+    embeddings = embed(module, samples[:256], device, torch.float32)
+    if not torch.isfinite(embeddings).all():
+        raise TrainingDivergedError(
+            "The embeddings became NaN or infinite in training. Lower lr, check X for "
+            "extreme values, or set precision='float32'."
+        )
+
+
 def _check_same_network(work, module):
     if module.input_shape != work.input_shape_:
         raise ValueError(
@@ -152,7 +182,8 @@ def _make_module(work, module, samples, device):
     if module is not None:
         module = copy.deepcopy(module)
     else:
-        encoder = build_encoder(work.encoder, work.input_shape_)
+        # On the CPU, wherever the user's is: it is looked at before it moves.
+        encoder = build_encoder(work.encoder, work.input_shape_).cpu()
         if hasattr(encoder, "adapt"):
             encoder.adapt(to_tensor(samples).clone())
         width = _width(encoder, samples[:2])
@@ -264,9 +295,12 @@ def _width(encoder, samples):
 
 
 def _digest(module):
-    """Return a short name of the weights: equal for equal ones."""
-    digest = hashlib.sha1(usedforsecurity=False)
+    """Return a short name of the weights and the head: equal for equal ones."""
+    head = type(module.head).__qualname__
+    digest = hashlib.sha1(head.encode(), usedforsecurity=False)
     for name, value in module.state_dict().items():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        # As bytes: NumPy has no bfloat16.
+        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(value.numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -105,7 +105,8 @@ class SiameseTransformer(
     classes_ : ndarray of shape (n_classes,)
         All classes seen by `fit`, sorted.
     validation_classes_ : ndarray
-        The classes among them that the metric was not trained on.
+        The classes among them that the metric was not trained on; all of them with
+        ``max_epochs=0``.
     embedding_dim_ : int
         Number of components of an embedding.
     metric_ : str or None
@@ -118,7 +119,7 @@ class SiameseTransformer(
         "train_loss", "valid_accuracy" (where classes were held out), "lr" and "dur"
         in seconds.
     fit_id_ : str
-        Changes when the weights do.
+        Changes when the weights do, or what compares embeddings.
     device_ : torch.device
         Where it was trained and embeds.
     net_ : skorch.NeuralNet

@@ -113,6 +113,13 @@ class TestGPU:
         assert opened.device_.type == "cpu"
         np.testing.assert_allclose(opened.transform(X), gpu.transform(X), atol=1e-2)
 
+    def test_an_encoder_on_the_gpu_is_taken(self):
+        encoder = nn.Sequential(nn.Flatten(), nn.Linear(144, 3)).cuda()
+        for device in ("cpu", "cuda"):
+            params = {"max_epochs": 1, "random_state": 0, "device": device}
+            fitted = SiameseTransformer(encoder, **params).fit(X, Y)
+            assert fitted.transform(X).shape == (32, 3)
+
     def test_tensors_of_the_gpu_are_taken(self):
         Z = torch.from_numpy(X).cuda()
         SiameseTransformer(max_epochs=1, random_state=0).fit(Z, Y).transform(Z)

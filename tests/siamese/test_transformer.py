@@ -24,6 +24,7 @@ from torch import nn
 from skfsl import SiameseTransformer
 from skfsl.augmentation import RandomAffine
 from skfsl.encoders import MLP, Conv4, KochNet
+from skfsl.exceptions import TrainingDivergedError
 from skfsl.heads import CosineHead
 from skfsl.losses import ContrastiveLoss
 from skfsl.model_selection import iter_episodes
@@ -182,6 +183,25 @@ class TestParts:
         np.testing.assert_allclose(fitted.transform(TABLE), expected, atol=1e-6)
         assert fitted.history_ == []
 
+    def test_fit_id_tells_heads_without_weights_apart(self):
+        encoder = nn.Linear(5, 7)
+        one, other = (
+            siamese(encoder, head=head, max_epochs=0).fit(TABLE, Y)
+            for head in ("euclidean", "cosine")
+        )
+        assert one.fit_id_ != other.fit_id_
+
+    def test_weights_may_be_bfloat16(self):
+        class Half(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.linear = nn.Linear(5, 3).bfloat16()
+
+            def forward(self, x):
+                return self.linear(x.bfloat16())
+
+        assert siamese(Half()).fit(TABLE, Y).transform(TABLE).dtype == np.float32
+
     def test_cosine_is_folded_to_unit_length(self):
         fitted = siamese(head="cosine").fit(TABLE, Y)
         E = fitted.transform(TABLE)
@@ -280,6 +300,30 @@ class TestTraining:
     def test_small_classes_are_allowed(self):
         y = np.r_[np.zeros(20, int), [1, 1, 2]]
         siamese().fit(TABLE[:23], y)
+
+    def test_labels_of_two_kinds_are_not_mixed(self):
+        fitted = siamese().fit(TABLE, Y)
+        before = fitted.fit_id_
+        with pytest.raises(TypeError, match=r"number \(such as 0\). Got str"):
+            fitted.partial_fit(TABLE, Y.astype(str))
+        assert fitted.fit_id_ == before
+        assert fitted.classes_.tolist() == [0, 1, 2, 3]
+
+    def test_weights_that_the_last_step_blows_up_are_refused(self):
+        sampler = ClassBalancedSampler(4, n_batches=1)
+        blown = siamese(optimizer="sgd", lr=1e30, max_epochs=1, sampler=sampler)
+        with pytest.raises(TrainingDivergedError, match="Lower lr"):
+            blown.fit(TABLE, Y)
+        assert not hasattr(blown, "net_")
+
+    def test_no_epochs_train_on_no_class(self):
+        y = np.repeat(np.arange(16), 2)
+        fitted = siamese(max_epochs=0).fit(TABLE, y)
+        np.testing.assert_array_equal(fitted.validation_classes_, np.arange(16))
+        fitted.set_params(max_epochs=1).partial_fit(TABLE, y)
+        assert len(fitted.validation_classes_) == 2
+        fitted.set_params(max_epochs=0).partial_fit(TABLE, y)
+        assert len(fitted.validation_classes_) == 2
 
     @pytest.mark.parametrize("changed", [{"head": "cosine"}, {"embedding_dim": 3}])
     def test_training_goes_on_with_the_same_network_only(self, changed):
