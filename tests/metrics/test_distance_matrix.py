@@ -3,6 +3,7 @@
 import builtins
 import itertools
 import sys
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -222,3 +223,35 @@ def test_missing_matplotlib_is_told_with_its_remedy(monkeypatch, data):
     ):
         with pytest.raises(ImportError, match=r"pip install skfsl\[plot\]"):
             act()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_tensors_are_shown(dtype):
+    torch = pytest.importorskip("torch")
+    y = torch.tensor([1.0, 0.0, 1.0], requires_grad=True)
+    distances = torch.eye(3, dtype=getattr(torch, dtype), requires_grad=True)
+    display = DistanceMatrixDisplay.from_distances(distances, y)
+    np.testing.assert_array_equal(display.y, [0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "match"),
+    [
+        (["a", 1, 2], TypeError, "Got a mix of"),
+        ([None, 1, 2], ValueError, "Every sample needs a label"),
+        ([np.nan, 1, 2], ValueError, "Every sample needs a label"),
+    ],
+)
+def test_bad_labels_are_named(y, error, match):
+    with pytest.raises(error, match=match):
+        DistanceMatrixDisplay.from_distances(np.eye(3), y)
+    with pytest.raises(error, match=match):
+        DistanceMatrixDisplay.from_distances(np.eye(3), None, y_support=y)
+
+
+def test_a_metric_without_a_name_is_called_by_its_type(data):
+    X, y = data[:2]
+    metric = partial(lambda a, b, power: abs(a - b).sum() ** power, power=2)
+    scaler = StandardScaler().fit(X)
+    display = DistanceMatrixDisplay.from_estimator(scaler, X, y, metric=metric)
+    assert display.distance_name == "partial distance"

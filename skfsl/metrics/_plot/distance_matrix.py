@@ -4,10 +4,11 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import pairwise_distances
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length
 
 from skfsl.metrics._plot._axes import Blocks, figure_size, label_axis
 from skfsl.metrics._plot._pyplot import import_pyplot
+from skfsl.utils._validation import as_numpy, check_labels
 
 __all__ = ["DistanceMatrixDisplay"]
 
@@ -233,7 +234,8 @@ class DistanceMatrixDisplay:
             Z = _embed(last, Z)
             Z_support = None if Z_support is None else _embed(last, Z_support)
             distances = pairwise_distances(Z, Z_support, metric=metric)
-            name = f"{metric if isinstance(metric, str) else metric.__name__} distance"
+            named = getattr(metric, "__name__", type(metric).__name__)
+            name = f"{metric if isinstance(metric, str) else named} distance"
         return cls.from_distances(
             distances,
             y,
@@ -314,13 +316,15 @@ class DistanceMatrixDisplay:
         >>> plt.close()
         """
         import_pyplot(f"{cls.__name__}.from_distances")
-        distances = check_array(distances, dtype="numeric", input_name="distances")
+        distances = check_array(
+            as_numpy(distances), dtype="numeric", input_name="distances"
+        )
         if y is None and y_support is None:
             raise ValueError("y is needed where there is no support set. Got None.")
         if y is not None:
-            y = column_or_1d(y)
+            y = check_labels(y)
             check_consistent_length(distances, y)
-        y_columns = y if y_support is None else column_or_1d(y_support)
+        y_columns = y if y_support is None else check_labels(y_support)
         if distances.shape[1] != len(y_columns):
             raise ValueError(
                 f"distances with shape {distances.shape} have {distances.shape[1]} "
