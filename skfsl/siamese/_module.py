@@ -143,10 +143,12 @@ def describe_network(encoder: Any, embedding_dim: int | None, head: Any) -> dict
         name = str(encoder)  # of a module all of its layers
     else:
         name = getattr(encoder, "__qualname__", type(encoder).__name__)
+    head = resolve_part(head, "head")
     return {
         "encoder": name,
         "embedding_dim": embedding_dim,
-        "head": str(resolve_part(head, "head")),
+        # The default repr of other objects is an address.
+        "head": str(head) if isinstance(head, Part) else type(head).__qualname__,
     }
 
 

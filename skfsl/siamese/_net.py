@@ -120,14 +120,18 @@ class SiameseNet(NeuralNet):
 
     def notify(self, method_name, **kwargs):
         """Call all hooks; skorch's EarlyStopping stops by a KeyboardInterrupt."""
-        getattr(self, method_name)(self, **kwargs)
+        stop = False
+        try:
+            getattr(self, method_name)(self, **kwargs)
+        except _Stop:
+            stop = True  # the callbacks are told of the last epoch as well
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **kwargs)
             except KeyboardInterrupt:
-                if isinstance(callback, EarlyStopping):
-                    raise _Stop
-                raise
+                if not isinstance(callback, EarlyStopping):
+                    raise
+                stop = True
             except (KeyError, SkorchException) as error:
                 if "not found in history" not in str(error):
                     raise
@@ -136,6 +140,8 @@ class SiameseNet(NeuralNet):
                     f"{error.args[0]} There is {sorted(self._recorded())}, of which "
                     f"'valid_accuracy' only where classes are held out."
                 )
+        if stop:
+            raise _Stop
 
     def get_dataset(self, X, y=None):
         """Return staged data as it is."""
@@ -255,7 +261,8 @@ class SiameseNet(NeuralNet):
     # skorch pickles weights apart, which would store a shared module twice; the
     # transformer has brought them to the CPU already.
     def __getstate__(self):
-        return self.__dict__.copy()
+        # A Checkpoint may pickle it in training, tasks of scikit-learn and all.
+        return {**self.__dict__, "on_epoch": None}
 
     def __setstate__(self, state):
         self.__dict__.update(state)

@@ -1,5 +1,7 @@
 """Callbacks: scikit-learn's, where there are any, and skorch's."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,26 @@ def test_an_optimizer_may_be_made_by_a_function():
         return torch.optim.Rprop(params, lr)
 
     assert len(siamese(optimizer=rprop).fit(X, Y).history_) == 3
+
+
+@pytest.mark.parametrize("stops", ["validation", "callback"])
+def test_all_callbacks_are_told_of_the_last_epoch(stops):
+    y = np.repeat(np.arange(12), 6)
+    data = RNG.normal(size=(72, 5))
+    counting = Counting()
+    first, patience = [], 1
+    if stops == "callback":
+        first, patience = [EarlyStopping("train_loss", 1, threshold=1e9)], False
+    params = {"max_epochs": 20, "early_stopping": patience}
+    fitted = siamese(callbacks=[*first, counting], **params).fit(data, y)
+    assert counting.epochs == len(fitted.history_) < 20
+
+
+def test_a_checkpoint_may_pickle_the_net(tmp_path):
+    checkpoint = Checkpoint(monitor=None, f_pickle="net.pkl", dirname=tmp_path)
+    siamese(callbacks=[checkpoint]).fit(X, Y)
+    net = pickle.loads((tmp_path / "net.pkl").read_bytes())
+    assert len(net.epochs()) == 3
 
 
 class Interrupt(Callback):

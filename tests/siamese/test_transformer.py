@@ -231,6 +231,27 @@ class TestParts:
         )
         assert learned > max(0.85, before + 0.02)
 
+    def test_a_head_of_another_library(self):
+        class Taxi:
+            score_type, metric = "neg_sq_distance", "manhattan"
+
+            def build(self, embedding_dim):
+                return self
+
+            def scores(self, a, b):
+                return -torch.cdist(a, b, p=1)
+
+            def paired(self, a, b):
+                return -(a - b).abs().sum(dim=1)
+
+            def fold(self, embeddings):
+                return embeddings
+
+        fitted = siamese(head=Taxi()).fit(TABLE, Y)
+        assert fitted.metric_ == "manhattan"
+        twin = clone(fitted, safe=False)
+        fitted.set_params(head=twin.head).partial_fit(TABLE, Y)
+
     def test_a_loss_of_another_library(self):
         def pull(embeddings, labels):
             same = labels[:, None] == labels
