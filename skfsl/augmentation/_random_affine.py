@@ -96,7 +96,12 @@ class RandomAffine(Part):
             If a parameter is out of its range.
         """
         self._validate_params()
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
+        numbers = all(isinstance(s, Real) and s < math.inf for s in self.scale)
+        if (
+            len(self.scale) != 2
+            or not numbers
+            or not 0 < self.scale[0] <= self.scale[1]
+        ):
             raise ValueError(
                 "The 'scale' parameter of RandomAffine must be two numbers, "
                 f"0 < smallest <= largest. Got {self.scale!r} instead."
@@ -120,11 +125,17 @@ class RandomAffine(Part):
         ------
         ValueError
             If `images` is not a batch of images of floating-point numbers.
+        TypeError
+            If `images` is no tensor.
         """
-        if images.ndim != 4 or not images.is_floating_point():
+        if not isinstance(images, torch.Tensor):
+            raise TypeError(
+                f"RandomAffine takes torch tensors. Got {type(images).__name__}."
+            )
+        if images.ndim != 4 or not images.is_floating_point() or not images.numel():
             raise ValueError(
-                "RandomAffine takes floating-point images of shape (n, c, h, w). Got "
-                f"{images.dtype} of shape {tuple(images.shape)}."
+                "RandomAffine takes floating-point images of shape (n, c, h, w), one "
+                f"or more. Got {images.dtype} of shape {tuple(images.shape)}."
             )
         h, w = images.shape[2:]
         with torch.autocast(images.device.type, enabled=False):

@@ -148,11 +148,29 @@ def _open_npz(path):
                 f"Cannot read Omniglot's {subset} subset from {str(path)!r}: {error} "
                 f"Expected {_EXPECTED}."
             )
+        _check_arrays(part, path)
         bits = np.unpackbits(part["images"], axis=1, count=_SIDE * _SIDE)
         part["images"] = bits.reshape(-1, _SIDE, _SIDE) * np.uint8(255)
         return part
 
     return read
+
+
+def _check_arrays(part, path):
+    images, labels = part["images"], part["labels"]
+    if (
+        images.dtype != np.uint8
+        or images.shape[1:] != (-(-_SIDE * _SIDE // 8),)
+        or labels.shape != images.shape[:1]
+        or labels.dtype.kind not in "iu"
+        or part["drawers"].shape != labels.shape
+        or not ((labels >= 0) & (labels < len(part["names"]))).all()
+    ):
+        raise ValueError(
+            f"The arrays in {str(path)!r} do not go together: images of {images.dtype} "
+            f"and shape {images.shape}, labels of {labels.dtype} and shape "
+            f"{labels.shape}, {len(part['names'])} names. Expected {_EXPECTED}."
+        )
 
 
 def _open_folder(path):
@@ -190,8 +208,12 @@ def _open_folder(path):
 def _files(folder: Path) -> Iterator[tuple[str, int, Path]]:
     """Yield name of the character, drawer and file, in order."""
     for file in sorted(folder.glob("*/*/*.png")):
-        character = file.parent
-        yield f"{character.parent.name}/{character.name}", int(file.stem[-2:]), file
+        if file.name.startswith("."):  # what file managers leave behind
+            continue
+        character, drawer = file.parent, file.stem[-2:]
+        if not drawer.isdecimal():
+            raise ValueError(f"Cannot tell the drawer of {str(file)!r} by its name.")
+        yield f"{character.parent.name}/{character.name}", int(drawer), file
 
 
 def _read_ink(file):

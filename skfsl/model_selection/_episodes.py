@@ -102,6 +102,8 @@ def iter_episodes(
         },
         caller_name="iter_episodes",
     )
+    # Sums of NumPy's small integers would wrap.
+    n_shot, n_query = int(n_shot), None if n_query is None else int(n_query)
     y = check_labels(y)
     if X is not None:
         check_consistent_length(X, y)

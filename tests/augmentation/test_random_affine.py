@@ -143,3 +143,20 @@ def test_other_than_float_images_raise(images):
 def test_bad_parameters_raise(bad):
     with pytest.raises(ValueError, match=f"'{next(iter(bad))}' parameter of RandomAff"):
         RandomAffine(**bad).build()
+
+
+@pytest.mark.parametrize("scale", [("a", "b"), (1, math.inf), (math.nan, 1), (1,), ()])
+def test_scales_are_two_finite_numbers(scale):
+    with pytest.raises(ValueError, match="'scale' parameter"):
+        RandomAffine(scale=scale).build()
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 4, 4), (2, 0, 4, 4), (2, 1, 0, 4)])
+def test_nothing_to_distort_is_named(shape):
+    with pytest.raises(ValueError, match="one or more"):
+        RandomAffine().build()(torch.zeros(shape))
+
+
+def test_arrays_are_refused_by_name():
+    with pytest.raises(TypeError, match="Got ndarray"):
+        RandomAffine().build()(torch.zeros(2, 1, 4, 4).numpy())

@@ -157,3 +157,36 @@ def test_missing_pillow_is_told_with_its_remedy(folder, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_pillow)
     with pytest.raises(ImportError, match=r"pip install skfsl\[images\]"):
         load_omniglot(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("images", np.zeros((9, 3), np.uint8)),
+        ("images", np.zeros((9, 1379))),
+        ("images", np.zeros((9, 105, 105), np.uint8)),
+        ("labels", np.arange(9)),
+        ("labels", np.zeros(9)),
+        ("labels", np.zeros(8, int)),
+        ("drawers", np.zeros(3, int)),
+    ],
+)
+def test_arrays_that_do_not_go_together(npz, field, values):
+    with np.load(npz) as arrays:
+        changed = {**arrays, f"background_{field}": values}
+    np.savez(npz, **changed)
+    with pytest.raises(ValueError, match="do not go together"):
+        load_omniglot(npz)
+
+
+def test_hidden_files_are_no_pictures(folder):
+    character = folder / "omniglot-py" / "images_background" / "Greek" / "character01"
+    (character / "._0001_01.png").write_bytes(b"not a picture")
+    assert len(load_omniglot(folder).data) == 9
+
+
+def test_a_file_without_a_drawer_is_named(folder):
+    character = folder / "omniglot-py" / "images_background" / "Greek" / "character01"
+    (character / "picture.png").touch()
+    with pytest.raises(ValueError, match=r"drawer of .*picture\.png"):
+        load_omniglot(folder)

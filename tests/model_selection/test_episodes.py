@@ -123,3 +123,11 @@ def test_a_class_of_a_million_samples_costs_no_more():
     y = np.repeat(np.arange(5), 200_000)
     episodes = iter_episodes(None, y, n_episodes=300, random_state=0)
     assert sum(len(np.unique(s)) == 5 for s, _ in episodes) == 300
+
+
+def test_small_integers_do_not_wrap():
+    y = np.repeat([0, 1], 150)
+    with pytest.raises(ValueError, match="need 200 samples of each"):
+        iter_episodes(None, y, n_way=2, n_shot=np.int8(100), n_query=np.int16(100))
+    with pytest.raises(ValueError, match="need 270 samples of each"):
+        iter_episodes(None, y, n_way=2, n_shot=np.uint8(250), n_query=np.uint8(20))
