@@ -95,14 +95,15 @@ def warn_of_metric(steps: list, last: object) -> None:
         return
     if learned is None:
         problem = f"the metric of step {name!r} is no plain metric on its embeddings"
-        remedy = f"metric=pipe[{name!r}].get_metric()"
+        remedy = f"Rank by pipe[{name!r}].similarity(X, X_support), or choose a head"
+        remedy += " that has a metric_, such as 'euclidean'."
     else:
         problem = f"step {name!r} learned embeddings for metric={learned!r}"
-        remedy = f"metric={learned!r}"
+        remedy = f"Set metric={learned!r}."
     warnings.warn(
         f"{type(unfrozen(last)).__name__} reads the embeddings with metric={reads!r}, "
         f"but {problem}: its nearest neighbours are not those of the learned metric. "
-        f"Set {remedy}.",
+        + remedy,
         MetricMismatchWarning,
         stacklevel=4,
     )

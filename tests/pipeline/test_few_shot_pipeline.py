@@ -406,7 +406,7 @@ def test_fitting_metric_does_not_warn(learned, last, data):
         ("euclidean", _knn(p=1), "with metric='manhattan'"),
         ("euclidean", _knn(p=3), "with metric='minkowski'"),
         ("euclidean", PrototypeClassifier(metric="cosine"), "metric='cosine'"),
-        (None, _knn(), r"no plain metric.*get_metric\(\)"),
+        (None, _knn(), r"no plain metric.*\.similarity\("),
     ],
     ids=str,
 )
