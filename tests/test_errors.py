@@ -276,6 +276,11 @@ USE = {
         siamese(), TABLE, lambda e: e.partial_fit(TABLE[:6], Y[:6]), ValueError,
         "Got 1 class",
     ),
+    "labels that floats would merge": (
+        siamese(), TABLE,
+        lambda e: e.partial_fit(TABLE, Y.astype(np.uint64) + 2**63 + 1), ValueError,
+        "no common dtype",
+    ),
     "refit on bad data": (
         siamese(), TABLE, lambda e: e.fit(with_value(TABLE, np.nan), Y), ValueError,
         "NaN",

@@ -149,6 +149,12 @@ def _check_same_kind(known, labels):
             f"{known[0].item()!r}). Got {kinds[1]} (such as {labels[0].item()!r}) "
             f"instead. Convert one of them."
         )
+    both = np.result_type(known, labels)
+    if any((v.astype(both).astype(v.dtype) != v).any() for v in (known, labels)):
+        raise ValueError(
+            f"Labels of {known.dtype} and {labels.dtype} have no common dtype that "
+            f"keeps them all: {both} would change some. Convert one of them."
+        )
 
 
 def _check_embeddings(module, samples, device):
