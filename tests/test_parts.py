@@ -82,6 +82,13 @@ def test_registry_is_sorted_and_its_classes_are_public():
             assert cls in room.__all__, (kind, name)
 
 
+def test_html_links_to_our_own_pages(named):
+    part = named[2]
+    page = f"{type(part).__module__.split('._')[0]}.{type(part).__name__}.html"
+    link = f"https://skfsl.readthedocs.io/en/stable/generated/{page}"
+    assert part._get_doc_link() == link
+
+
 def test_part_is_no_module(named):
     assert isinstance(named[2], Part)
     assert not isinstance(named[2], nn.Module)

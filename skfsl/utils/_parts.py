@@ -26,6 +26,10 @@ class Part(BaseEstimator):
     _parameter_constraints: dict = {}
     # scikit-learn's HTML repr links to its own site unless told otherwise.
     _doc_link_module = "skfsl"
+    _doc_link_template = (
+        "https://skfsl.readthedocs.io/en/stable/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
 
     def _validate_params(self) -> None:
         validate_parameter_constraints(
