@@ -52,7 +52,9 @@ class FewShotPipeline(Pipeline):
     classes_ : ndarray of shape (n_classes,)
         The sorted labels that the last step knows. Only where it is a classifier.
     support_ : object
-        The support set of the last step. Only where it has one.
+        The `support_` of the last step. Only where it has one; the classifiers of
+        this package have not, but `prototypes_` and `counts_`, for example, of the
+        step itself.
     n_features_in_ : int
         Number of features seen by the first step in :meth:`fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
