@@ -52,9 +52,7 @@ class FewShotPipeline(Pipeline):
     classes_ : ndarray of shape (n_classes,)
         The sorted labels that the last step knows. Only where it is a classifier.
     support_ : object
-        The `support_` of the last step. Only where it has one; the classifiers of
-        this package have not, but `prototypes_` and `counts_`, for example, of the
-        step itself.
+        That of the last step, where it has one; this package's classifiers do not.
     n_features_in_ : int
         Number of features seen by the first step in :meth:`fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
