@@ -151,11 +151,15 @@ class MLPModule(nn.Module):
         X : Tensor of shape (n, d)
             The training data. Columns that are constant get scale 1.
         """
-        # float64 does not exist on all devices.
-        X = X.detach().to("cpu", torch.float64)
+        # By blocks: a table in float64 is twice as large. Not on all devices is there
+        # float64.
+        X = X.detach().cpu()
+        blocks = X.split(_MAX_ROWS)
+        mean = sum(block.sum(dim=0, dtype=torch.float64) for block in blocks) / len(X)
+        squares = sum((block - mean).square().sum(dim=0) for block in blocks)
         constant = X.amax(dim=0) == X.amin(dim=0)
-        self.mean.copy_(X.mean(dim=0))
-        self.scale.copy_(X.std(dim=0, correction=0).masked_fill(constant, 1))
+        self.mean.copy_(mean)
+        self.scale.copy_((squares / len(X)).sqrt().masked_fill(constant, 1))
         n_outputs = self.linear.out_features
         if n_outputs < min(X.shape):
             rows = torch.randperm(len(X))[:_MAX_ROWS]

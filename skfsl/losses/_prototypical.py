@@ -16,7 +16,7 @@ __all__ = ["PrototypicalLoss"]
 # is right already teaches nothing more. Found by trying, on characters and digits.
 _TEMPERATURES = {
     "neg_sq_distance": lambda embedding_dim: min(16.0, max(1.0, embedding_dim / 4)),
-    "cosine": lambda embedding_dim: 0.1,
+    "cosine": lambda embedding_dim: 0.02,
     "logit": lambda embedding_dim: 1.0,
 }
 
@@ -41,7 +41,7 @@ class PrototypicalLoss(Part):
 
     temperature : float, default=None
         What scores are divided by. None is a quarter of the width of the embeddings,
-        between 1 and 16, for squared distances; 0.1 for cosines; 1 for logits. The
+        between 1 and 16, for squared distances; 0.02 for cosines; 1 for logits. The
         papers have 1, which saturates the softmax.
 
     Attributes

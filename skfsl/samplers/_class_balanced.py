@@ -15,7 +15,7 @@ _BATCH_SIZE = 300
 # More classes of fewer samples: nearer strangers in each batch. On Omniglot 150 x 2
 # is worth more than twice the training with 60 x 5.
 _MAX_WAY = 150
-_MIN_BATCHES = 32
+_MIN_BATCHES = 8
 
 
 class ClassBalancedSampler(Part):
@@ -41,7 +41,7 @@ class ClassBalancedSampler(Part):
         "uniform": all alike, so that samples of small classes come up more often.
 
     n_batches : int, default=None
-        Batches an epoch. None is as many as hold `n_samples` samples, at least 32.
+        Batches an epoch. None is as many as hold `n_samples` samples, at least 8.
 
     Notes
     -----

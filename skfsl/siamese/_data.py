@@ -118,5 +118,9 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Return the context that computes in `dtype`; float32 switches autocast off."""
     reduced = dtype != torch.float32
     return torch.autocast(
-        device.type, dtype=dtype if reduced else None, enabled=reduced
+        device.type,
+        dtype=dtype if reduced else None,
+        enabled=reduced,
+        # Kept as long as any autocast is open around us: casts of weights of old steps.
+        cache_enabled=False,
     )

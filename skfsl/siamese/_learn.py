@@ -8,7 +8,7 @@ import torch
 from sklearn.utils import check_consistent_length
 
 from skfsl.exceptions import TrainingDivergedError
-from skfsl.siamese._data import Staged, embed, to_tensor
+from skfsl.siamese._data import Staged, autocast, embed, to_tensor
 from skfsl.siamese._device import resolve_device, training_dtype
 from skfsl.siamese._module import (
     SiameseModule,
@@ -21,6 +21,7 @@ from skfsl.siamese._module import (
 from skfsl.siamese._net import SiameseNet, is_callback
 from skfsl.siamese._schedule import ClassValidation, split_classes
 from skfsl.siamese._sklearn_callbacks import epoch_tasks
+from skfsl.utils._parts import Part
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._random import draw_seed, seeded
 from skfsl.utils._sklearn_private import validate_parameter_constraints
@@ -72,14 +73,15 @@ def learn(estimator, X, y, *, reset, module):
         _check_same_network(work, module)
     device = resolve_device(work.device)
     seed = draw_seed(work.random_state)
-    if not reset:
+    if module is not None:
         # The same batches again would teach nothing new.
-        seed = (seed + len(estimator.history_)) % (2**31 - 1)
+        seed = (seed + module.n_epochs) % (2**31 - 1)
     rng = np.random.RandomState(seed)
     fraction = work.validation_fraction if work.max_epochs else 0
-    seen = np.array([], int) if module is None else _seen_codes(estimator, classes)
+    seen = _trained_codes(module, classes)
     held_out = split_classes(codes, fraction, rng, seen)
-    with seeded(seed, device):
+    # The user's autocast, if there is one, is not to reach the loss.
+    with seeded(seed, device), autocast(device, torch.float32):
         validates = np.isin(codes, held_out)
         training = np.flatnonzero(~validates) if len(held_out) else slice(None)
         staged = samples[training]
@@ -100,9 +102,8 @@ def learn(estimator, X, y, *, reset, module):
     before = [] if reset else estimator.history_
     work.device_, work.net_, work.history_ = device, net, [*before, *net.epochs()]
     work.fit_id_ = _digest(net.module_)
-    if not work.max_epochs:
-        held_out = np.setdiff1d(np.arange(len(classes)), seen)
-    _remember_classes(estimator, work, classes, classes[held_out], reset)
+    net.module_.n_epochs += len(net.history)
+    _remember_classes(estimator, work, net.module_, classes, held_out, reset)
     close(_fitted(work))
     publish(estimator, work)
     return estimator
@@ -190,8 +191,8 @@ def _make_module(work, module, samples, device):
     else:
         # On the CPU, wherever the user's is: it is looked at before it moves.
         encoder = build_encoder(work.encoder, work.input_shape_).cpu()
-        if hasattr(encoder, "adapt"):
-            encoder.adapt(to_tensor(samples).clone())
+        if isinstance(work.encoder, str | Part) and hasattr(encoder, "adapt"):
+            encoder.adapt(to_tensor(samples))
         width = _width(encoder, samples[:2])
         projection = torch.nn.Identity()
         if work.embedding_dim is not None:
@@ -212,9 +213,7 @@ def _make_net(estimator, work, module, codes, training, rng, data):
     """Put the net together and open the task of scikit-learn's callbacks."""
     X, y, n_classes = data
     loss = build_loss(work.loss, module.head, work.embedding_dim_, n_classes)
-    sampler = None
-    if work.max_epochs:
-        sampler = resolve_part(work.sampler, "sampler").build(codes[training])
+    sampler = _bind_sampler(work, codes, training) if work.max_epochs else None
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
 
     def reached(net):
@@ -248,6 +247,20 @@ def _make_net(estimator, work, module, codes, training, rng, data):
     return net, close
 
 
+def _bind_sampler(work, codes, training):
+    sampler = resolve_part(work.sampler, "sampler")
+    try:
+        return sampler.build(codes[training])
+    except ValueError as error:
+        n_held_out = len(np.unique(codes)) - len(np.unique(codes[training]))
+        if not n_held_out:
+            raise
+        raise ValueError(
+            f"{error} {n_held_out} classes more are held out to validate: "
+            f"validation_fraction=0 trains on all."
+        )
+
+
 def _make_validation(work, samples, codes, rng):
     patience = work.early_stopping or None
     if isinstance(patience, bool | np.bool_):
@@ -257,22 +270,21 @@ def _make_validation(work, samples, codes, rng):
     )
 
 
-def _seen_codes(estimator, classes):
-    """Return the codes of the classes that the weights were trained on before."""
-    held_out = set(estimator.validation_classes_.tolist())
-    trained = set(estimator.classes_.tolist()) - held_out
+def _trained_codes(module, classes):
+    """Return the codes of the classes that the weights were trained on."""
+    trained = set() if module is None else module.trained_labels
     # As Python's objects: NumPy takes 1 and "1" for the same label.
     return np.flatnonzero([label in trained for label in classes.tolist()])
 
 
-def _remember_classes(estimator, work, classes, held_out, reset):
+def _remember_classes(estimator, work, module, classes, held_out, reset):
+    """Name the classes, and those of them that the weights were never trained on."""
+    if work.max_epochs:
+        module.trained_labels |= set(np.delete(classes, held_out).tolist())
     if not reset:
-        # Once trained on, always a base class.
-        before = np.setdiff1d(estimator.classes_, estimator.validation_classes_)
-        trained = np.union1d(before, np.setdiff1d(classes, held_out))
         classes = np.union1d(estimator.classes_, classes)
-        held_out = np.setdiff1d(classes, trained)
-    work.classes_, work.validation_classes_ = classes, held_out
+    work.classes_ = classes
+    work.validation_classes_ = np.delete(classes, _trained_codes(module, classes))
 
 
 def _fitted(work):

@@ -49,6 +49,9 @@ class SiameseModule(nn.Module):
         self.encoder = encoder
         self.projection = projection
         self.head = head
+        # Labels that the weights were trained on, in whatever fit.
+        self.trained_labels: set = set()
+        self.n_epochs = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embed samples of shape (n, *input_shape) into (n, embedding_dim)."""

@@ -71,10 +71,11 @@ class SiameseTransformer(
     validation_fraction : float, default=0.1
         Share of the classes, in [0, 1), that are held out of training to score each
         epoch by one-shot episodes (64 classes at most). The best weights are kept.
-        Below 10 classes none is held out.
-    early_stopping : bool or int, default=True
+        Below 10 classes none is held out, nor where the share would be less than 5
+        classes, which say too little: by default, below 41.
+    early_stopping : bool or int, default=False
         Stop after so many epochs without a better score on the validation classes;
-        True is 10, False never.
+        True is 10, False never. The learning rate has then not fallen all the way.
     augment : callable or torch.nn.Module, default=None
         Applied to each batch of training samples, float32 (n, d) or (n, c, h, w), on
         the device.
@@ -201,7 +202,7 @@ class SiameseTransformer(
         self, encoder="auto", *, embedding_dim=None, head="euclidean",
         loss="prototypical", sampler="class_balanced", optimizer="adamw", lr=2e-3,
         weight_decay=1e-4, max_epochs=25, validation_fraction=0.1,
-        early_stopping=True, augment=None, input_layout="auto", precision="auto",
+        early_stopping=False, augment=None, input_layout="auto", precision="auto",
         device="auto", callbacks=None, warm_start=False, random_state=None, verbose=0,
     ):  # fmt: skip
         self.encoder = encoder

@@ -1,6 +1,7 @@
 """The one entrance of data: tables and images, and their labels."""
 
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,8 @@ def check_samples(
         raise ValueError(f"Found images without pixels: X has shape {X.shape}.")
     if reset:
         estimator.input_shape_ = X.shape[1:]
+        estimator._pixel_max = _pixel_max(X)
+        estimator._on_bytes = X.dtype == np.uint8
         for stale in ("n_features_in_", "feature_names_in_"):
             estimator.__dict__.pop(stale, None)
     elif X.shape[1:] != estimator.input_shape_:
@@ -185,7 +188,30 @@ def check_samples(
             f"{type(estimator).__name__} was fitted on {expected}. Got images of "
             f"shape (c, h, w) = {X.shape[1:]}."
         )
+    elif (estimator._pixel_max > 2) != (_pixel_max(X) > 2) and len(X):
+        _warn_of_scale(estimator, X)
     return X
+
+
+def _pixel_max(X: np.ndarray) -> float:
+    """Return the largest pixel that an encoder will see; bytes are scaled to 1."""
+    return 1.0 if X.dtype == np.uint8 else float(X.max())
+
+
+def _warn_of_scale(estimator: Any, X: np.ndarray) -> None:
+    # Floats on both sides may differ in range for good reasons.
+    on_bytes, bytes_now = estimator._on_bytes, X.dtype == np.uint8
+    if on_bytes == bytes_now:
+        return
+    expected, got = ("bytes", "floats") if on_bytes else ("floats", "bytes")
+    advice = "X.astype(np.uint8), or X / 255" if on_bytes else "X.astype(np.float32)"
+    warnings.warn(
+        f"{type(estimator).__name__} was fitted on images of {expected} and gets "
+        f"{got}, in another range: bytes are scaled by 1/255, floats are taken as "
+        f"they are. If these are the same kind of pictures, pass {advice}.",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def check_labels(y: Any) -> np.ndarray:

@@ -116,7 +116,7 @@ def test_epochs_follow_the_generator_alone():
 def test_default_sizes(sizes, n_way, n_shot):
     sampler = ClassBalancedSampler().build(np.repeat(np.arange(len(sizes)), sizes))
     assert (sampler.n_way, sampler.n_shot) == (n_way, n_shot)
-    assert len(sampler) == max(32, -(-sum(sizes) // (n_way * n_shot)))
+    assert len(sampler) == max(8, -(-sum(sizes) // (n_way * n_shot)))
 
 
 def test_more_ways_than_classes_raises():

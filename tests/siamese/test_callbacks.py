@@ -46,7 +46,7 @@ def test_skorch_callbacks_are_called():
     counting = Counting()
     fitted = siamese(callbacks=[counting]).fit(X, Y)
     assert counting.epochs == 3
-    assert counting.batches == 3 * 32
+    assert counting.batches == 3 * 8
     assert len(fitted.history_) == 3
 
 
@@ -79,7 +79,8 @@ def test_checkpoints_and_scores_of_skorch_work(monitor, tmp_path):
             BatchScoring(half, name="batch", on_train=True),
             EpochScoring(half, name="epoch_half", on_train=True),
             Checkpoint(monitor=monitor, dirname=tmp_path),
-        ]
+        ],
+        validation_fraction=0.5,
     ).fit(data, y)
     assert (tmp_path / "params.pt").exists()
     assert fitted.history_[-1]["batch"] == fitted.history_[-1]["epoch_half"] == 0.5
@@ -105,7 +106,11 @@ def test_all_callbacks_are_told_of_the_last_epoch(stops):
     first, patience = [], 1
     if stops == "callback":
         first, patience = [EarlyStopping("train_loss", 1, threshold=1e9)], False
-    params = {"max_epochs": 20, "early_stopping": patience}
+    params = {
+        "max_epochs": 20,
+        "early_stopping": patience,
+        "validation_fraction": 0.5,
+    }
     fitted = siamese(callbacks=[*first, counting], **params).fit(data, y)
     assert counting.epochs == len(fitted.history_) < 20
 

@@ -41,8 +41,9 @@ class TestSplitClasses:
     def test_none_below_ten_classes(self):
         assert len(self.split([5] * 9, 0.5)) == 0
 
-    def test_two_at_least_and_sixty_four_at_most(self):
-        assert len(self.split([5] * 10, 0.01)) == 2
+    def test_five_at_least_and_sixty_four_at_most(self):
+        assert len(self.split([5] * 40, 0.1)) == 0
+        assert len(self.split([5] * 41, 0.1)) == 5
         assert len(self.split([2] * 2000, 0.5)) == 64
 
     def test_classes_of_one_sample_do_not_validate(self):
@@ -56,13 +57,13 @@ class TestSplitClasses:
         codes = np.repeat(np.arange(12), 5)
         rng = np.random.RandomState(0)
         np.testing.assert_array_equal(
-            split_classes(codes, 0.5, rng, np.arange(9)), [9, 10, 11]
+            split_classes(codes, 0.5, rng, np.arange(7)), [7, 8, 9, 10, 11]
         )
         assert len(split_classes(codes, 0.5, rng, np.arange(11))) == 0
 
     def test_a_class_that_pairs_can_be_made_of_is_left(self):
         assert len(self.split([1] * 10 + [5] * 2, 0.1)) == 0
-        assert len(self.split([1] * 10 + [5] * 3, 0.5)) == 2
+        assert len(self.split([1] * 10 + [5] * 6, 0.5)) == 5
 
     @given(
         st.lists(st.integers(1, 6), min_size=1, max_size=40),

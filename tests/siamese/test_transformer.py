@@ -99,6 +99,13 @@ class TestInput:
             fitted.transform(GRAY / 255.0), fitted.transform(GRAY), rtol=1e-3, atol=1e-4
         )
 
+    @pytest.mark.parametrize("bytes_first", [True, False])
+    def test_pixels_of_another_range_are_pointed_out(self, bytes_first):
+        first, second = (GRAY, GRAY.astype(float))[:: 1 if bytes_first else -1]
+        fitted = siamese().fit(first, Y)
+        with pytest.warns(UserWarning, match="bytes are scaled by 1/255"):
+            fitted.transform(second)
+
     def test_the_layout_may_be_named(self):
         X = RNG.integers(0, 255, (32, 12, 12, 2), dtype=np.uint8)
         fitted = siamese(input_layout="channels_last").fit(X, Y)
@@ -221,7 +228,7 @@ class TestParts:
     @pytest.mark.parametrize("loss", ["contrastive", "prototypical"])
     def test_every_loss_learns_with_every_head(self, head, loss, digits):
         X, y = digits
-        fitted = siamese(head=head, loss=loss, max_epochs=5).fit(X[:600], y[:600])
+        fitted = siamese(head=head, loss=loss, max_epochs=20).fit(X[:600], y[:600])
         untrained = siamese(head=head, max_epochs=0).fit(X[:600], y[:600])
         one, other = np.triu_indices(400, k=1)
         same = y[600:1000][one] == y[600:1000][other]
@@ -295,8 +302,10 @@ class TestTraining:
     def test_early_stopping(self):
         y = np.repeat(np.arange(12), 6)
         X = RNG.normal(size=(72, 3))
-        fitted = siamese(max_epochs=60, early_stopping=2).fit(X, y)
+        params = {"max_epochs": 60, "validation_fraction": 0.5}
+        fitted = siamese(early_stopping=2, **params).fit(X, y)
         assert len(fitted.history_) < 60
+        assert len(siamese(**params).fit(X, y).history_) == 60
 
     def test_partial_fit_goes_on(self):
         fitted = siamese().fit(TABLE[Y < 3], Y[Y < 3])
@@ -341,10 +350,11 @@ class TestTraining:
         y = np.repeat(np.arange(16), 2)
         fitted = siamese(max_epochs=0).fit(TABLE, y)
         np.testing.assert_array_equal(fitted.validation_classes_, np.arange(16))
-        fitted.set_params(max_epochs=1).partial_fit(TABLE, y)
-        assert len(fitted.validation_classes_) == 2
+        fitted.set_params(max_epochs=1, validation_fraction=0.3)
+        fitted.partial_fit(TABLE, y)
+        assert len(fitted.validation_classes_) == 5
         fitted.set_params(max_epochs=0).partial_fit(TABLE, y)
-        assert len(fitted.validation_classes_) == 2
+        assert len(fitted.validation_classes_) == 5
 
     @pytest.mark.parametrize("changed", [{"head": "cosine"}, {"embedding_dim": 3}])
     def test_training_goes_on_with_the_same_network_only(self, changed):
@@ -358,12 +368,13 @@ class TestTraining:
     def test_classes_once_trained_on_do_not_validate(self, go_on):
         y = np.repeat(np.arange(12), 4)
         X = RNG.normal(size=(48, 5)) + 3 * y[:, None]
-        fitted = siamese(max_epochs=1, warm_start=True).fit(X, y)
+        params = {"max_epochs": 1, "validation_fraction": 0.5}
+        fitted = siamese(warm_start=True, **params).fit(X, y)
         held_out = fitted.validation_classes_
         getattr(fitted.set_params(random_state=7), go_on)(X, y)
         np.testing.assert_array_equal(fitted.validation_classes_, held_out)
         getattr(fitted, go_on)(X[y < 11], y[y < 11] + 100)
-        assert len(fitted.validation_classes_) >= 2
+        assert len(fitted.validation_classes_) >= 5
         assert "valid_accuracy" in fitted.history_[-1]
 
     def test_history_grows_and_batches_differ_in_each_partial_fit(self):
@@ -371,6 +382,41 @@ class TestTraining:
         fitted.partial_fit(TABLE, Y).partial_fit(TABLE, Y)
         losses = [row["train_loss"] for row in fitted.history_]
         assert len(set(losses)) == 3
+
+    def test_what_was_trained_on_once_never_validates(self):
+        y = np.repeat(np.arange(24), 6)
+        X = RNG.normal(size=(144, 4)) + RNG.normal(size=(24, 4))[y]
+        old, new = y < 12, y >= 12
+        fitted = siamese(warm_start=True, max_epochs=1, validation_fraction=0.5)
+        trained = set()
+        for part in (old, new, old, np.ones(144, dtype=bool)):
+            fitted.fit(X[part], y[part])
+            trained |= set(fitted.classes_) - set(fitted.validation_classes_)
+            assert not trained & set(fitted.validation_classes_)
+
+    def test_a_sampler_that_misses_the_held_out_classes_is_told_of_them(self):
+        y = np.repeat(np.arange(12), 6)
+        sampler = ClassBalancedSampler(n_way=10)
+        with pytest.raises(ValueError, match="6 classes more are held out"):
+            siamese(sampler=sampler, validation_fraction=0.5).fit(
+                RNG.normal(size=(72, 3)), y
+            )
+
+    def test_the_users_autocast_does_not_reach_the_training(self):
+        for X, precision in ((TABLE, "float32"), (GRAY, "bfloat16")):
+            expected = siamese(precision=precision).fit(X, Y)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                inside = siamese(precision=precision).fit(X, Y)
+                E = inside.transform(X)
+            assert inside.fit_id_ == expected.fit_id_
+            np.testing.assert_array_equal(E, expected.transform(X))
+
+    def test_an_adapt_of_the_users_own_is_not_called(self):
+        class Adapting(nn.Linear):
+            def adapt(self):
+                raise RuntimeError("not yours")
+
+        siamese(Adapting(5, 3)).fit(TABLE, Y)
 
     def test_augment_may_be_a_part_or_a_module(self):
         siamese(augment=RandomAffine()).fit(GRAY, Y)
@@ -381,8 +427,9 @@ class TestTraining:
     def test_early_stopping_takes_numpy_booleans(self):
         y = np.repeat(np.arange(12), 6)
         X = RNG.normal(size=(72, 3))
-        params = {"max_epochs": 12, "early_stopping": np.True_}
-        assert len(siamese(**params).fit(X, y).history_) > 9
+        params = {"max_epochs": 12, "validation_fraction": 0.5}
+        fitted = siamese(early_stopping=np.True_, **params).fit(X, y)
+        assert len(fitted.history_) > 9
 
     def test_augment_gets_batches_on_the_device(self):
         seen = []
