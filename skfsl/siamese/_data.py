@@ -13,6 +13,10 @@ __all__ = ["Batches", "Staged", "embed", "to_tensor"]
 # given back to the kernel at each step: on CPUs small batches are the faster ones.
 _ELEMENTS = {"cpu": 64 * 28 * 28, "other": 2048 * 28 * 28}
 
+# Products of few rows are summed in another order than those of many: with as many at
+# least, a row of a table is embedded alike in whatever company it comes.
+_MIN_ROWS = 16
+
 
 def to_tensor(X: np.ndarray) -> torch.Tensor:
     """View an array as a tensor; copy what torch cannot view safely."""
@@ -110,7 +114,10 @@ def embed(
             x = to_tensor(X[start : start + size])
             # A copy: layers that work in place would write into the caller's array.
             x = x.to(device, non_blocking=True, copy=x.dtype != torch.uint8)
-            blocks.append(module(_to_float(x)).float())
+            n_rows = len(x)
+            if x.ndim == 2 and n_rows < _MIN_ROWS:
+                x = torch.cat([x, x.new_zeros(_MIN_ROWS - n_rows, x.shape[1])])
+            blocks.append(module(_to_float(x)).float()[:n_rows])
         return torch.cat(blocks).cpu()
 
 

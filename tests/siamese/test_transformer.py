@@ -514,6 +514,12 @@ class TestState:
             twin = pickle.loads(pickle.dumps(fitted))
         np.testing.assert_array_equal(twin.transform(TABLE), expected)
 
+    def test_a_row_is_embedded_alike_in_any_company(self):
+        fitted = siamese().fit(TABLE, Y)
+        together = fitted.transform(TABLE)
+        alone = np.concatenate([fitted.transform(row[None]) for row in TABLE])
+        np.testing.assert_allclose(alone, together, rtol=1e-7, atol=0)
+
     def test_threads_may_share_it(self):
         fitted = siamese().fit(GRAY, Y)
         expected = fitted.transform(GRAY)
