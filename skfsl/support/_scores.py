@@ -12,6 +12,10 @@ __all__ = ["Scorer", "log_softmax", "softmax", "unit_rows"]
 # wait for each other after every product: on a busy machine ten times as long.
 _BLOCK_BYTES = 2**24
 
+# BLAS sums products of very few rows in another order than those of many: with as many
+# at least, one query has mostly the bits that it has in company.
+_MIN_ROWS = 4
+
 
 class Scorer:
     """Scores against a fixed set of prototypes, under a metric, in one dtype.
@@ -124,14 +128,23 @@ class Scorer:
             np.subtract(X, self._center, out=centred[:, :-2])
             centred[:, -2] = 1
             np.einsum("ij,ij->i", centred[:, :-2], centred[:, :-2], out=centred[:, -1])
-            np.matmul(centred, self._factor, out=out)
+            _product(centred, self._factor, out)
         elif self.metric == "cosine":
-            np.matmul(unit_rows(X)[0], self._factor, out=out)
+            _product(unit_rows(X)[0], self._factor, out)
         elif self.metric == "manhattan":
             np.negative(cdist(X, self.prototypes, "cityblock"), out=out)
         else:
             distances = pairwise_distances(X, self.prototypes, metric=self.metric)
             np.negative(distances, out=out)
+
+
+def _product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Write `a @ b` to `out`."""
+    n_rows = len(a)
+    if n_rows >= _MIN_ROWS:
+        np.matmul(a, b, out=out)
+    else:
+        out[:] = (np.pad(a, ((0, _MIN_ROWS - n_rows), (0, 0))) @ b)[:n_rows]
 
 
 def softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
