@@ -7,7 +7,6 @@ from sklearn.neighbors import KNeighborsClassifier as _KNeighborsClassifier
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skfsl.support._labels import Labels, check_declared
-from skfsl.support._scores import unit_rows
 from skfsl.support._sklearn_neighbors import (
     as_stored,
     check_can_enrol,
@@ -20,6 +19,7 @@ from skfsl.support._sklearn_neighbors import (
 from skfsl.support._store import Rows, SupportMixin
 from skfsl.support._support_set import NeighborSet
 from skfsl.support._votes import majority, shares, vote_weights
+from skfsl.utils._scores import unit_rows
 from skfsl.utils._sklearn_private import _fit_context
 from skfsl.utils._validation import check_labels
 

@@ -7,9 +7,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skfsl.support._labels import check_declared
-from skfsl.support._scores import log_softmax, softmax
 from skfsl.support._store import SupportMixin
 from skfsl.support._support_set import PrototypeSet
+from skfsl.utils._scores import log_softmax, softmax
 from skfsl.utils._sklearn_private import (
     Interval,
     StrOptions,

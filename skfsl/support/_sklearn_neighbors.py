@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skfsl.support._scores import unit_rows
+from skfsl.utils._scores import unit_rows
 
 __all__ = [
     "as_stored",

@@ -3,9 +3,9 @@
 import numpy as np
 
 from skfsl.support._labels import Labels
-from skfsl.support._scores import Scorer
 from skfsl.support._store import Rows
 from skfsl.support._sums import ClassSums
+from skfsl.utils._scores import Scorer
 
 __all__ = ["NeighborSet", "PrototypeSet"]
 

@@ -240,7 +240,7 @@ def test_blocks_change_nothing(data, rng, monkeypatch):
     queries = rng.normal(size=(500, 5))
     clf = PrototypeClassifier().fit(X, y)
     expected = clf.predict(queries), clf.decision_function(queries)
-    monkeypatch.setattr("skfsl.support._scores._BLOCK_BYTES", 1)
+    monkeypatch.setattr("skfsl.utils._scores._BLOCK_BYTES", 1)
     assert_array_equal(clf.predict(queries), expected[0])
     assert_allclose(clf.decision_function(queries), expected[1])
     assert_allclose(clf.score_samples(queries), expected[1].max(axis=1))
