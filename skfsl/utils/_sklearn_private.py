@@ -5,6 +5,8 @@ version of scikit-learn is met in one file.
 """
 
 from sklearn.base import _fit_context
+from sklearn.model_selection._split import GroupsConsumerMixin
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Hidden,
@@ -16,6 +18,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
+    "GroupsConsumerMixin",
     "HasMethods",
     "Hidden",
     "Interval",
@@ -23,5 +26,6 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
+    "_safe_indexing",
     "validate_parameter_constraints",
 ]
