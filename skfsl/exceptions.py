@@ -1,6 +1,12 @@
 """Errors and warnings of skfsl's own; all else is ValueError or TypeError."""
 
-__all__ = ["MetricMismatchWarning", "StaleSupportError", "TrainingDivergedError"]
+__all__ = [
+    "DisjointClassesWarning",
+    "MetricMismatchWarning",
+    "SeenSamplesWarning",
+    "StaleSupportError",
+    "TrainingDivergedError",
+]
 
 
 class TrainingDivergedError(ValueError):
@@ -13,3 +19,11 @@ class StaleSupportError(ValueError):
 
 class MetricMismatchWarning(UserWarning):
     """A classifier reads embeddings with another metric than the learned one."""
+
+
+class DisjointClassesWarning(UserWarning):
+    """None of the true labels is of a class that could have been predicted."""
+
+
+class SeenSamplesWarning(UserWarning):
+    """A metric is judged on samples that it was trained on."""

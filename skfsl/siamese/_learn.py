@@ -21,6 +21,7 @@ from skfsl.siamese._module import (
 from skfsl.siamese._net import SiameseNet, is_callback
 from skfsl.siamese._schedule import ClassValidation, split_classes
 from skfsl.siamese._sklearn_callbacks import epoch_tasks
+from skfsl.utils._hash import hash_samples
 from skfsl.utils._parts import Part
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._random import draw_seed, seeded
@@ -104,6 +105,8 @@ def learn(estimator, X, y, *, reset, module):
     work.fit_id_ = _digest(net.module_)
     net.module_.n_epochs += len(net.history)
     _remember_classes(estimator, work, net.module_, classes, held_out, reset)
+    if work.max_epochs:
+        _remember_samples(net.module_, staged)
     close(_fitted(work))
     publish(estimator, work)
     return estimator
@@ -285,6 +288,12 @@ def _remember_classes(estimator, work, module, classes, held_out, reset):
         classes = np.union1d(estimator.classes_, classes)
     work.classes_ = classes
     work.validation_classes_ = np.delete(classes, _trained_codes(module, classes))
+
+
+def _remember_samples(module, samples):
+    """Keep a number a sample, so that those trained on are known again."""
+    hashes = hash_samples(samples)
+    module.trained_hashes = np.union1d(module.trained_hashes, hashes)
 
 
 def _fitted(work):

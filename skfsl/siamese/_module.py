@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -43,6 +44,9 @@ class SiameseModule(nn.Module):
     """
 
     head: Any
+    # Hashes of the samples that the weights were trained on, in whatever fit: sorted,
+    # replaced and never written to. On the class for pickles that have none.
+    trained_hashes: np.ndarray = np.empty(0, dtype=np.uint64)
 
     def __init__(self, encoder: nn.Module, projection: nn.Module, head: object):
         super().__init__()

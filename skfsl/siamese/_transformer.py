@@ -17,6 +17,7 @@ from skfsl.siamese._device import resolve_device
 from skfsl.siamese._learn import OPTIMIZERS, learn
 from skfsl.siamese._module import PARTS, resolve_part
 from skfsl.siamese._sklearn_callbacks import CallbackSupport, with_callbacks
+from skfsl.utils._hash import hash_samples
 from skfsl.utils._publish import shadow
 from skfsl.utils._sklearn_private import HasMethods, Interval, StrOptions
 from skfsl.utils._validation import check_samples
@@ -141,6 +142,9 @@ class SiameseTransformer(
     -----
     X may be a table (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c), NumPy
     or torch. Images of bytes are scaled by 1/255, floats are taken as they are.
+
+    With the weights a 64-bit hash of each sample that they were trained on is kept,
+    and pickled, so that a scorer can tell if it is given one of these.
 
     ``memory=`` of a Pipeline does not recognise an encoder passed as a module: its
     hash changes. Pass encoders by name, or wrap the fitted transformer in
@@ -345,6 +349,15 @@ class SiameseTransformer(
         samples = check_samples(self, X, input_layout=self.input_layout, reset=False)
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         return embed(self.net_.module_, samples, self.device_, dtype)
+
+    def _trained_on(self, X):
+        """Tell which samples the weights were trained on: bool, (n_samples,)."""
+        snapshot = shadow(self, fitted=True)
+        check_is_fitted(snapshot, "net_")
+        samples = check_samples(
+            snapshot, X, input_layout=snapshot.input_layout, reset=False
+        )
+        return np.isin(hash_samples(samples), snapshot.net_.module_.trained_hashes)
 
     def __getstate__(self):
         state = super().__getstate__().copy()

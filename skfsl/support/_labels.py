@@ -1,13 +1,15 @@
 """Class labels: shown sorted, kept in the order of their arrival."""
 
 import reprlib
+import warnings
 from collections.abc import Set
 
 import numpy as np
 
-from skfsl.utils._validation import check_labels
+from skfsl.exceptions import DisjointClassesWarning
+from skfsl.utils._validation import as_numpy, check_labels
 
-__all__ = ["Labels", "check_declared"]
+__all__ = ["Labels", "check_declared", "warn_if_disjoint"]
 
 # Labels in error messages: whole where they are short.
 _SHOWN = reprlib.Repr()
@@ -216,3 +218,30 @@ def check_declared(classes: object, y: np.ndarray) -> None:
             f"y has labels that are not in classes=: {_named(values[~known])}. Name "
             f"them there, or leave classes=None: labels need not be declared."
         )
+
+
+def warn_if_disjoint(y: object, classes: np.ndarray) -> None:
+    """Warn where no label of `y` is among `classes`, so that none can be predicted.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        True labels.
+    classes : ndarray of shape (n_classes,)
+        The labels of the support set.
+    """
+    # Sets of Python's objects: NumPy takes 1 and "1" for the same label.
+    true = np.asarray(as_numpy(y)).ravel()
+    labels = set(true.tolist())
+    if not labels.isdisjoint(classes.tolist()):
+        return
+    warnings.warn(
+        f"None of the {len(labels)} classes in y, {_named(np.unique(true))}, is among "
+        f"the {len(classes)} of the support set, {_named(classes)}: a class that was "
+        f"never enrolled cannot be predicted, so that the score is 0. Enrol some "
+        f"examples of each by partial_fit and score the others. To judge a metric on "
+        f"new classes, cross-validate with cv=ClassKFold() and "
+        f"scoring=make_episodic_scorer() of skfsl.model_selection.",
+        DisjointClassesWarning,
+        stacklevel=3,
+    )

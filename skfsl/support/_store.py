@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
+from skfsl.support._labels import warn_if_disjoint
 from skfsl.utils._publish import publish, shadow
 
 __all__ = ["Rows", "SupportMixin"]
@@ -159,6 +161,39 @@ class SupportMixin:
 
     def _without(self, classes):
         raise NotImplementedError
+
+    def score(self, X, y, sample_weight=None):
+        """Return the mean accuracy of predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features), or None
+            Queries, whatever `predict` takes.
+
+        y : array-like of shape (n_queries,) or (n_queries, n_outputs)
+            True labels.
+
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries.
+
+        Returns
+        -------
+        score : float
+            Accuracy of ``predict(X)``, in [0, 1].
+
+        Warns
+        -----
+        DisjointClassesWarning
+            If no label of `y` is in `classes_`: the accuracy is 0 whatever the
+            queries are, as in folds that share no class.
+        """
+        snapshot = self._snapshot()
+        accuracy = super(SupportMixin, snapshot).score(X, y, sample_weight)
+        several = getattr(snapshot, "outputs_2d_", False) or sparse.issparse(y)
+        # One right answer, and a class is shared.
+        if accuracy == 0 and not several:
+            warn_if_disjoint(y, snapshot.classes_)
+        return accuracy
 
     def _snapshot(self):
         """Return a fitted copy that no writer changes."""
