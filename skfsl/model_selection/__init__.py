@@ -1,5 +1,21 @@
 """Judge a metric on classes that it never saw."""
 
+from skfsl.model_selection._class_groups import LeaveOneGroupOfClassesOut
+from skfsl.model_selection._class_split import (
+    ClassKFold,
+    ClassShuffleSplit,
+    RepeatedClassKFold,
+    StratifiedClassKFold,
+)
 from skfsl.model_selection._episodes import iter_episodes
+from skfsl.model_selection._train_test_class_split import train_test_class_split
 
-__all__ = ["iter_episodes"]
+__all__ = [
+    "ClassKFold",
+    "ClassShuffleSplit",
+    "LeaveOneGroupOfClassesOut",
+    "RepeatedClassKFold",
+    "StratifiedClassKFold",
+    "iter_episodes",
+    "train_test_class_split",
+]
