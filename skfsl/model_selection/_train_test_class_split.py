@@ -90,5 +90,5 @@ def train_test_class_split(
     splitter = ClassShuffleSplit(
         1, test_size=test_size, train_size=train_size, random_state=random_state
     )
-    sides = next(splitter.split(*arrays[:2], groups))
+    sides = next(splitter.split(arrays[0], arrays[1], groups))
     return [_safe_indexing(array, side) for array in arrays for side in sides]

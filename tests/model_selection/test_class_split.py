@@ -234,7 +234,7 @@ def check_groups_are_routed(splitter, times):
         search = GridSearchCV(PCA(), {"n_components": [1]}, cv=splitter, scoring=half)
         search.fit(X, y, groups=days)
         if not isinstance(splitter, NEEDS_GROUPS):
-            cross_validate(PCA(1), X, y, **args)
+            cross_validate(PCA(1), X, y, params={}, **args)
             search.fit(X, y)
     found = result["indices"]
     expected = split(splitter, y, days)
