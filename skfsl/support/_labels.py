@@ -7,7 +7,7 @@ from collections.abc import Set
 import numpy as np
 
 from skfsl.exceptions import DisjointClassesWarning
-from skfsl.utils._validation import as_numpy, check_labels
+from skfsl.utils._validation import check_labels
 
 __all__ = ["Labels", "check_declared", "warn_if_disjoint"]
 
@@ -231,7 +231,7 @@ def warn_if_disjoint(y: object, classes: np.ndarray) -> None:
         The labels of the support set.
     """
     # Sets of Python's objects: NumPy takes 1 and "1" for the same label.
-    true = np.asarray(as_numpy(y)).ravel()
+    true = np.asarray(y).ravel()
     labels = set(true.tolist())
     if not labels.isdisjoint(classes.tolist()):
         return

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfsl.support._labels import warn_if_disjoint
 from skfsl.utils._publish import publish, shadow
+from skfsl.utils._validation import as_numpy
 
 __all__ = ["Rows", "SupportMixin"]
 
@@ -187,7 +188,7 @@ class SupportMixin:
             If no label of `y` is in `classes_`: the accuracy is 0 whatever the
             queries are, as in folds that share no class.
         """
-        snapshot = self._snapshot()
+        snapshot, y = self._snapshot(), as_numpy(y)
         accuracy = super(SupportMixin, snapshot).score(X, y, sample_weight)
         several = getattr(snapshot, "outputs_2d_", False) or sparse.issparse(y)
         # One right answer, and a class is shared.
