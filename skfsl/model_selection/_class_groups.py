@@ -17,6 +17,8 @@ class LeaveOneGroupOfClassesOut(GroupsConsumerMixin, BaseCrossValidator):
     where classes come in kinds, and new classes will be of another kind than all that
     are known; that is harder than new classes of known kinds.
 
+    Read more in the :ref:`User Guide <class_split>`.
+
     See Also
     --------
     ClassKFold : Folds of classes, whatever their kind. There, groups may be such that

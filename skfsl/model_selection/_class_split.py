@@ -150,6 +150,8 @@ class ClassKFold(_ClassSplitter):
     samples of a class go with it. Use it to judge how a metric does on classes that it
     never saw.
 
+    Read more in the :ref:`User Guide <class_split>`.
+
     Parameters
     ----------
     n_splits : int, default=5
@@ -182,6 +184,9 @@ class ClassKFold(_ClassSplitter):
     they are dealt in turn over the folds, in sorted order, or with `shuffle` in a
     random one. A single one goes where it has more samples, or where there are no
     others. A class may be left out with its groups.
+
+    ``HalvingGridSearchCV`` thins each fold at random: set its ``min_resources`` so that
+    enough of a class is left, or its ``resource`` to a parameter of the estimator.
 
     Examples
     --------
@@ -232,6 +237,8 @@ class StratifiedClassKFold(ClassKFold):
 
     As :class:`ClassKFold`, but classes are dealt to folds by their sizes. Use it where
     a few classes have most of the samples.
+
+    Read more in the :ref:`User Guide <class_split>`.
 
     Parameters
     ----------
@@ -298,6 +305,8 @@ class RepeatedClassKFold(_ClassSplitter):
 
     Splits classes with :class:`~sklearn.model_selection.RepeatedKFold`. Use it where
     there are few classes, and scores depend much on which of them are tested together.
+
+    Read more in the :ref:`User Guide <class_split>`.
 
     Parameters
     ----------
@@ -379,6 +388,8 @@ class ClassShuffleSplit(_ClassSplitter):
     Splits classes with :class:`~sklearn.model_selection.ShuffleSplit`. Use it where
     the share of test classes and the number of splits are to be chosen freely; a class
     may then be tested in several splits, or in none.
+
+    Read more in the :ref:`User Guide <class_split>`.
 
     Parameters
     ----------

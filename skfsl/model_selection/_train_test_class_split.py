@@ -22,6 +22,8 @@ def train_test_class_split(
     As :func:`~sklearn.model_selection.train_test_split`, but a class is on one side
     with all its samples. Use it to keep classes aside that a metric has never seen.
 
+    Read more in the :ref:`User Guide <class_split>`.
+
     Parameters
     ----------
     X : array-like of length n_samples
