@@ -8,6 +8,7 @@ from skfsl.model_selection._class_split import (
     StratifiedClassKFold,
 )
 from skfsl.model_selection._episodes import iter_episodes
+from skfsl.model_selection._support_score import estimate_support_score
 from skfsl.model_selection._train_test_class_split import train_test_class_split
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LeaveOneGroupOfClassesOut",
     "RepeatedClassKFold",
     "StratifiedClassKFold",
+    "estimate_support_score",
     "iter_episodes",
     "train_test_class_split",
 ]

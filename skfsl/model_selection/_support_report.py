@@ -1,0 +1,166 @@
+"""What is answered about a support set, as numbers and as text."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["SupportComparison", "SupportScore", "grown", "paired_half_width", "wilson"]
+
+_Z = 1.959964  # 95 %
+
+# The odds of a right answer grow with this power of the number of shots: the middle of
+# what was found on texts, drawings and digits (benchmarks/support_estimate.py).
+_POWER = 0.6
+
+
+def grown(accuracy: float, chance: float, log_shots: float) -> float:
+    """Carry an accuracy over to more support examples.
+
+    What is above chance is taken for a probability, whose odds grow with a power of
+    the number of examples. At chance, and where all is right, nothing is added.
+
+    Parameters
+    ----------
+    accuracy : float
+        Accuracy with fewer examples.
+    chance : float
+        Accuracy of a guess.
+    log_shots : float
+        Logarithm of the number of examples over what it was.
+
+    Returns
+    -------
+    accuracy : float
+        What is to be expected with all of them.
+    """
+    share = (accuracy - chance) / (1 - chance)
+    if share <= 0 or share >= 1:
+        return accuracy
+    odds = share / (1 - share) * math.exp(_POWER * log_shots)
+    return chance + (1 - chance) * odds / (1 + odds)
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share that was seen in `n` trials."""
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z * math.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
+    half /= 1 + _Z**2 / n
+    # Rounding is not to leave none and all just outside.
+    return (middle - half if share > 0 else 0.0, middle + half if share < 1 else 1.0)
+
+
+def paired_half_width(ahead: float, behind: float, n: float) -> float:
+    """Return half the width of a 95 % interval of a difference of paired shares.
+
+    Parameters
+    ----------
+    ahead, behind : float
+        Share of the trials in which the first alone was right, and the second alone.
+    n : float
+        Number of trials. One of each kind is added, so that two that never differed
+        are not taken for equal (Agresti and Min 2005).
+    """
+    ahead, behind = (ahead * n + 1) / (n + 2), (behind * n + 1) / (n + 2)
+    return _Z * math.sqrt((ahead + behind - (ahead - behind) ** 2) / (n + 2))
+
+
+def _listed(labels: list, n: int = 5) -> str:
+    return ", ".join(map(str, labels[:n])) + (", ..." if len(labels) > n else "")
+
+
+@dataclass(frozen=True, eq=False)
+class SupportScore:
+    """How well a classifier does on new queries, from its support set alone.
+
+    Parameters
+    ----------
+    accuracy : float
+        Estimated accuracy on queries, each class being asked for equally often.
+    interval : tuple of (float, float)
+        Its 95 % interval.
+    left_out_accuracy : float
+        What was measured: the mean of `recalls`, with fewer examples a class.
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+    counts : ndarray of shape (n_classes,)
+        Number of examples of each class.
+    recalls : ndarray of shape (n_classes,)
+        Share of the left-out examples of each class that were classified rightly; NaN
+        where a class could not leave one out.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    left_out_accuracy: float
+    classes: np.ndarray = field(repr=False)
+    counts: np.ndarray = field(repr=False)
+    recalls: np.ndarray = field(repr=False)
+
+    @property
+    def n_examples(self) -> int:
+        """Number of support examples."""
+        return int(self.counts.sum())
+
+    @property
+    def unestimated_classes(self) -> np.ndarray:
+        """Labels of the classes that have no recall: of one example, or one group."""
+        return self.classes[np.isnan(self.recalls)]
+
+    def __str__(self) -> str:
+        few, many = self.counts.min(), self.counts.max()
+        shots = f"{few}" if few == many else f"{few} to {many}"
+        lines = [
+            f"Accuracy on queries: {_measured(self)}",
+            f"{self.n_examples} examples of {len(self.classes)} classes, {shots} each; "
+            f"left out, {self.left_out_accuracy:.3f} of them are classified rightly",
+        ]
+        missing = self.unestimated_classes.tolist()
+        if missing:
+            lines.append(
+                f"Without a part in this, for they have nothing to leave out: "
+                f"{_listed(missing)} ({len(missing)} of {len(self.classes)} classes)"
+            )
+        known = np.flatnonzero(self.recalls < 1)
+        worst = known[np.argsort(self.recalls[known], kind="stable")]
+        if len(worst):
+            recalls = [f"{self.classes[i]} {self.recalls[i]:.2f}" for i in worst[:5]]
+            lines.append(f"Lowest recalls: {', '.join(recalls)}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class SupportComparison:
+    """Several classifiers on one support set, judged by the same left-out examples.
+
+    Parameters
+    ----------
+    scores : dict of str to SupportScore
+        Each candidate's own estimate.
+    best : str
+        The candidate of the highest accuracy, the first at a tie.
+    differences : dict of str to (float, (float, float))
+        Accuracy of the best less that of each other candidate, with its 95 % interval.
+    """
+
+    scores: dict[str, SupportScore]
+    best: str
+    differences: dict[str, tuple[float, tuple[float, float]]]
+
+    def __str__(self) -> str:
+        lines = [f"{self.best}: {_measured(self.scores[self.best])}"]
+        for name, (difference, (low, high)) in self.differences.items():
+            lines.append(
+                f"{name}: {_measured(self.scores[name])}; {self.best} is better by "
+                f"{difference:.3f} ({low:.3f} to {high:.3f})"
+            )
+        open_ = [name for name, (_, (low, _)) in self.differences.items() if low <= 0]
+        verdict = f"Take {self.best}"
+        if open_:
+            verdict += f"; that it is better than {_listed(open_)} may be chance"
+        return "\n".join([*lines, verdict])
+
+
+def _measured(score: SupportScore) -> str:
+    low, high = score.interval
+    return f"{score.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f})"
