@@ -18,6 +18,7 @@ __all__ = [
     "check_unknown_label",
     "check_weights",
     "named",
+    "shown",
     "weighted_mean",
 ]
 
@@ -29,6 +30,11 @@ def named(labels: np.ndarray) -> str:
     """Show a few labels, as an error names them."""
     shown = ", ".join(_SHOWN.repr(label) for label in labels[:5].tolist())
     return f"[{shown}{', ...' if len(labels) > 5 else ''}]"
+
+
+def shown(label: Any) -> str:
+    """Show one label, as an error names it."""
+    return _SHOWN.repr(np.asarray(label).item())
 
 
 def check_targets(y: Any, name: str) -> np.ndarray:
@@ -54,8 +60,8 @@ def check_same_kind(
     if first != second:
         raise TypeError(
             f"Expected labels of one kind. Got {first} in {name} (such as "
-            f"{named(labels[:1])[1:-1]}) and {second} in {other_name} (such as "
-            f"{named(others[:1])[1:-1]}). Convert one of them."
+            f"{shown(labels[0])}) and {second} in {other_name} (such as "
+            f"{shown(others[0])}). Convert one of them."
         )
 
 

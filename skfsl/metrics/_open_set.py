@@ -10,6 +10,7 @@ from skfsl.metrics._checks import (
     check_targets,
     check_unknown_label,
     check_weights,
+    shown,
     weighted_mean,
 )
 
@@ -107,8 +108,8 @@ def oscr_curve(
     if refused:
         raise ValueError(
             f"Expected a class for every query in y_pred. Got the unknown label "
-            f"{unknown_label!r} {refused} times: the curve goes through all thresholds "
-            f"itself. Pass predictions without refusal, for example "
+            f"{shown(unknown_label)} {refused} times: the curve goes through all "
+            f"thresholds itself. Pass predictions without refusal, for example "
             f"clf.classes_[clf.predict_proba(X).argmax(axis=1)]."
         )
     order = np.argsort(-y_score, kind="stable")
@@ -117,12 +118,12 @@ def oscr_curve(
     ends = np.append(np.flatnonzero(np.diff(y_score)), len(y_score) - 1)
     unknown, known, right = (
         np.append(0.0, np.cumsum((weights * counted)[order])[ends])
-        for counted in (is_unknown, ~is_unknown, ~is_unknown & (y_true == y_pred))
+        for counted in (is_unknown, ~is_unknown, y_true == y_pred)
     )
     if not unknown[-1] or not known[-1]:
         raise ValueError(
             f"Expected queries of known classes and queries with the unknown label "
-            f"{unknown_label!r} in y_true, of a weight above zero. Their weights "
+            f"{shown(unknown_label)} in y_true, of a weight above zero. Their weights "
             f"sum to {known[-1]:g} and {unknown[-1]:g}."
         )
     fpr, ccr = unknown / unknown[-1], right / known[-1]

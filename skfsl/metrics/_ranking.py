@@ -13,6 +13,7 @@ from skfsl.metrics._checks import (
     check_targets,
     check_unknown_label,
     check_weights,
+    shown,
     weighted_mean,
 )
 from skfsl.utils._sklearn_private import Interval, validate_parameter_constraints
@@ -143,10 +144,10 @@ def mean_average_precision_at_k(
     labels, columns = check_column_labels(
         labels, y_true[is_known], y_score.shape[1], "y_score"
     )
-    if unknown_label is not None and unknown_label in labels.tolist():
+    if unknown_label is not None and (labels == unknown_label).any():
         raise ValueError(
-            f"The unknown label {unknown_label!r} is in labels: it has a column of "
-            f"scores, and is a class like the others. Leave unknown_label and "
+            f"The unknown label {shown(unknown_label)} is in labels: it has a column "
+            f"of scores, and is a class like the others. Leave unknown_label and "
             f"unknown_score at None, or leave it out of labels and y_score."
         )
     places = _places(y_score, is_known, columns, thresholds)

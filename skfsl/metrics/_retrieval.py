@@ -331,7 +331,7 @@ def _nearest(
     step = max(1, _BLOCK // len(task.references))
     for queries, own in zip(queries_of, references_of, strict=True):
         r = len(own) - task.against_itself
-        if r > 0:
+        if r > 0 and len(queries):
             for block in gen_batches(len(queries), step):
                 rows = queries[block]
                 yield rows, _own_among_nearest(task, rows, own, depth or r), r
@@ -348,9 +348,9 @@ def _own_among_nearest(
     distances = -task.y_score[rows].astype(_float_type(task.y_score.dtype), copy=False)
     of_own = distances[:, own]
     if task.against_itself:
-        of_own[own == rows[:, None]] = np.nan
-    # NaN stands behind infinity: there are depth others before the first of it.
-    distances[:, own] = np.nan
+        # Last, where nothing is counted: the depth is less than there are references.
+        of_own[own == rows[:, None]] = np.inf
+    distances[:, own] = np.inf
     n_others = min(depth, distances.shape[1] - len(own))
     others = distances[:, :0]
     if n_others:

@@ -261,8 +261,8 @@ def _rates(
     n_negatives = int(np.count_nonzero(~positive & (weights > 0)))
     if not n_positives or not n_negatives:
         raise ValueError(
-            f"Expected both positive and negative samples in y_true. Got "
-            f"{n_positives} positive and {n_negatives} negative ones."
+            f"Expected both positive and negative samples in y_true, of a weight above "
+            f"zero. Got {n_positives} positive and {n_negatives} negative ones."
         )
     fpr, tpr, _ = roc_curve(
         positive, y_score, sample_weight=weights, drop_intermediate=False
