@@ -8,16 +8,19 @@ from skfsl.model_selection._class_split import (
     StratifiedClassKFold,
 )
 from skfsl.model_selection._episodes import iter_episodes
+from skfsl.model_selection._scorer import EpisodicScorer, make_episodic_scorer
 from skfsl.model_selection._support_score import estimate_support_score
 from skfsl.model_selection._train_test_class_split import train_test_class_split
 
 __all__ = [
     "ClassKFold",
     "ClassShuffleSplit",
+    "EpisodicScorer",
     "LeaveOneGroupOfClassesOut",
     "RepeatedClassKFold",
     "StratifiedClassKFold",
     "estimate_support_score",
     "iter_episodes",
+    "make_episodic_scorer",
     "train_test_class_split",
 ]

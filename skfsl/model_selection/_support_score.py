@@ -258,7 +258,8 @@ def _right(classifier: Any, X: Any, y: np.ndarray, rounds: list) -> np.ndarray:
             # Meant for regression targets; here there are few examples of each class.
             warnings.filterwarnings("ignore", "The number of unique classes is greater")
             fitted = clone(classifier).fit(_safe_indexing(X, support), y[support])
-        right.append(fitted.predict(_safe_indexing(X, query)) == y[query])
+        predicted = np.asarray(fitted.predict(_safe_indexing(X, query)))
+        right.append(predicted == y[query])
     return np.concatenate(right)
 
 

@@ -6,6 +6,7 @@ from sklearn.neighbors import VALID_METRICS
 from sklearn.neighbors import KNeighborsClassifier as _KNeighborsClassifier
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from skfsl.support._episodes import score_by_neighbors
 from skfsl.support._labels import Labels, check_declared
 from skfsl.support._sklearn_neighbors import (
     as_stored,
@@ -18,7 +19,7 @@ from skfsl.support._sklearn_neighbors import (
 )
 from skfsl.support._store import Rows, SupportMixin
 from skfsl.support._support_set import NeighborSet
-from skfsl.support._votes import majority, shares, vote_weights
+from skfsl.support._votes import cast_votes, majority, shares
 from skfsl.utils._scores import unit_rows
 from skfsl.utils._sklearn_private import _fit_context
 from skfsl.utils._validation import check_labels
@@ -124,6 +125,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     array(['b'], dtype='<U1')
     """
 
+    _score_episodes = score_by_neighbors
     _fit_X = of_support("_fit_X", lambda support: support.samples.columns[0])
     _y = of_support("_y", lambda support: support.positions)
 
@@ -366,7 +368,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         snapshot = self._reader(X)
         if snapshot._support is None:
             return super(KNeighborsClassifier, snapshot).predict(X)
-        return snapshot.classes_[majority(*snapshot._votes(X))]
+        return snapshot.classes_[majority(*cast_votes(snapshot, X))]
 
     def predict_proba(self, X):
         """Return the share of each class in the vote.
@@ -386,15 +388,5 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         snapshot = self._reader(X)
         if snapshot._support is None:
             return super(KNeighborsClassifier, snapshot).predict_proba(X)
-        positions, weights = snapshot._votes(X)
+        positions, weights = cast_votes(snapshot, X)
         return shares(positions, weights, len(snapshot.classes_))
-
-    def _votes(self, X):
-        """Return each neighbor's class, as a position, and the weight of its vote."""
-        self._validate_params()  # they may have been set since `fit`
-        if self.weights in (None, "uniform"):
-            indices, weights = self.kneighbors(X, return_distance=False), None
-        else:
-            distances, indices = self.kneighbors(X)
-            weights = vote_weights(distances, self.weights)
-        return self._support.positions_of(indices), weights

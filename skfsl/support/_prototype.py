@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from skfsl.support._episodes import score_by_prototypes
 from skfsl.support._labels import check_declared
 from skfsl.support._store import SupportMixin
 from skfsl.support._support_set import PrototypeSet
@@ -240,6 +241,9 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
 
     def _without(self, classes):
         self._support = self._support.without(classes)
+
+    def _score_episodes(self, X, codes, blocks):
+        return score_by_prototypes(self, X, codes, blocks)
 
     def _read(self, X):
         """Return one state, its scorer, and checked queries."""

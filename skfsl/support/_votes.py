@@ -4,7 +4,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["majority", "shares", "vote_weights"]
+__all__ = ["cast_votes", "majority", "shares", "vote_weights"]
+
+
+def cast_votes(classifier, X) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return each neighbor's class, as a position, and the weight of its vote.
+
+    Parameters
+    ----------
+    classifier : KNeighborsClassifier
+        One with a support set, that no writer changes.
+    X : array-like of shape (n_queries, n_features) or None
+        Queries. None stands for all stored samples, each without its own vote.
+    """
+    classifier._validate_params()  # they may have been set since `fit`
+    if classifier.weights in (None, "uniform"):
+        indices, weights = classifier.kneighbors(X, return_distance=False), None
+    else:
+        distances, indices = classifier.kneighbors(X)
+        weights = vote_weights(distances, classifier.weights)
+    return classifier._support.positions_of(indices), weights
 
 
 def vote_weights(

@@ -1,0 +1,197 @@
+"""What an episode is worth: one number each, from what was answered."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from scipy.stats import rankdata
+
+from skfsl.model_selection._play import Played
+
+__all__ = [
+    "bounds_of",
+    "check_metric",
+    "influences",
+    "needs_scores",
+    "needs_unknown",
+    "ranks",
+    "values",
+]
+
+_AT_K = re.compile(r"(map|top)@([1-9][0-9]*)")
+_NAMES = ("accuracy", "balanced_accuracy", "auroc_unknown")
+
+
+def check_metric(metric: str | Callable, asked: str) -> None:
+    """Check the name of a metric.
+
+    Raises
+    ------
+    ValueError
+        If it is neither known nor a callable.
+    """
+    if callable(metric) or metric in _NAMES:
+        return
+    if not (isinstance(metric, str) and _AT_K.fullmatch(metric)):
+        raise ValueError(
+            f"The 'metric' parameter of {asked} must be 'accuracy', "
+            f"'balanced_accuracy', 'map@k' or 'top@k' with a number such as 'map@5', "
+            f"'auroc_unknown', or a callable metric(y_true, y_pred). Got {metric!r}."
+        )
+
+
+def bounds_of(metric: str | Callable) -> tuple[float, float]:
+    """Return the least and the largest value of a metric."""
+    return (-np.inf, np.inf) if callable(metric) else (0.0, 1.0)
+
+
+def needs_unknown(metric: str | Callable) -> bool:
+    """Tell whether episodes need queries of other classes."""
+    return metric == "auroc_unknown"
+
+
+def needs_scores(metric: str | Callable) -> bool:
+    """Tell whether a metric looks at scores, beside what is predicted."""
+    return isinstance(metric, str) and metric not in _NAMES[:2]
+
+
+def values(metric: str | Callable, played: Played, labels: np.ndarray) -> np.ndarray:
+    """Return the worth of each episode.
+
+    Parameters
+    ----------
+    metric : str or callable
+        Its name, or ``metric(y_true, y_pred)``, called for one episode at a time.
+    played : Played
+        The episodes.
+    labels : ndarray of shape (n_classes,)
+        Class labels, for a callable.
+
+    Returns
+    -------
+    values : ndarray of shape (n_episodes,)
+        One number an episode.
+    """
+    if callable(metric):
+        return _called(metric, played, labels)
+    if metric == "accuracy":
+        return _mean(played.answer == played.truth, played.counts)
+    if metric == "balanced_accuracy":
+        return _balanced(played)
+    if metric == "auroc_unknown":
+        return _auroc(played)
+    kind, k = _AT_K.fullmatch(metric).groups()  # type: ignore[union-attr]
+    rank = ranks(played)
+    worth = rank <= int(k) if kind == "top" else np.where(rank <= int(k), 1 / rank, 0)
+    return _mean(worth, played.counts)
+
+
+def influences(
+    metric: str | Callable, played: Played, labels: np.ndarray, worth: np.ndarray
+) -> np.ndarray:
+    """Return how much each class of an episode adds to what it is worth.
+
+    `n_way` times the difference that it makes to leave the class out, with its queries
+    and as an answer to the others: up to a constant, the first-order term of the mean
+    over episodes as a U-statistic of the classes. Of the other classes, which differ
+    from one episode to the next, little is left in the difference.
+
+    Parameters
+    ----------
+    metric, played, labels
+        As of `values`.
+    worth : ndarray of shape (n_episodes,)
+        What `values` gave.
+
+    Returns
+    -------
+    influences : ndarray of shape (n_episodes, n_way)
+        In the order of `played.classes`. NaN where the classifier gave no scores.
+    """
+    n_way = played.classes.shape[1]
+    if n_way == 2:
+        return np.repeat(2 * worth[:, np.newaxis], 2, axis=1)
+    if played.scores is None:
+        return np.full((len(worth), n_way), np.nan)
+    without = [values(metric, rest, labels) for rest in _each_left_out(played, metric)]
+    return n_way * (worth[:, np.newaxis] - np.stack(without, axis=1))
+
+
+def _each_left_out(played: Played, metric) -> Iterator[Played]:
+    """Yield the episodes without their first class, without their second, ..."""
+    scores = played.scores.copy()
+    answered = np.maximum(played.answer, 0)[..., np.newaxis]
+    np.put_along_axis(scores, answered, -np.inf, axis=2)
+    second = scores.argmax(axis=2)
+    by_scores = np.array_equal(played.scores.max(axis=2), played.familiarity)
+    for position in range(played.classes.shape[1]):
+        others = played.truth != position
+        if played.block.valid is not None:
+            others = others & played.block.valid
+        answer = np.where(played.answer == position, second, played.answer)
+        rest = replace(played, block=replace(played.block, valid=others), answer=answer)
+        if needs_scores(metric):
+            scores = played.scores.copy()
+            scores[:, :, position] = -np.inf
+            rest = replace(rest, scores=scores)
+            if by_scores:
+                rest = replace(rest, familiarity=scores.max(axis=2))
+        yield rest
+
+
+def _mean(worth: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return (worth * counts).sum(axis=1) / counts.sum(axis=1)
+
+
+def _balanced(played: Played) -> np.ndarray:
+    right = played.answer == played.truth
+    total, n_asked = np.zeros(len(right)), np.zeros(len(right))
+    for position in range(played.classes.shape[1]):
+        own = played.counts & (played.truth == position)
+        asked = own.any(axis=1)
+        total += (right & own).sum(axis=1) / np.maximum(own.sum(axis=1), 1)
+        n_asked += asked
+    return total / n_asked
+
+
+def ranks(played: Played) -> np.ndarray:
+    """Return the place of each query's class, 1 first, ties in the order of classes.
+
+    So the first place is what `predict` answers. (n_episodes, n_query)
+    """
+    scores = played.scores
+    truth = np.maximum(played.truth, 0)[..., np.newaxis]
+    own = np.take_along_axis(scores, truth, axis=2)
+    earlier = np.arange(scores.shape[2]) < truth
+    return 1 + ((scores > own) | ((scores == own) & earlier)).sum(axis=2)
+
+
+def _auroc(played: Played) -> np.ndarray:
+    """Return the chance that a known query is more familiar than an unknown one."""
+    known = played.counts
+    unknown = played.truth < 0
+    if played.block.valid is not None:
+        unknown &= played.block.valid
+    areas = np.empty(len(known))
+    for i, familiarity in enumerate(played.familiarity):
+        rank = rankdata(np.r_[familiarity[known[i]], familiarity[unknown[i]]])
+        n_known, n_unknown = known[i].sum(), unknown[i].sum()
+        below = rank[:n_known].sum() - n_known * (n_known + 1) / 2
+        areas[i] = below / (n_known * n_unknown)
+    return areas
+
+
+def _called(metric, played: Played, labels: np.ndarray) -> np.ndarray:
+    worth = np.empty(len(played.truth))
+    for i, counts in enumerate(played.counts):
+        own = labels[played.classes[i]]
+        true, answer = played.truth[i, counts], played.answer[i, counts]
+        predicted = own[answer]
+        if (answer < 0).any():
+            raise ValueError(
+                "The classifier predicted labels that are not in its support set. A "
+                "callable metric cannot be given them."
+            )
+        worth[i] = metric(own[true], predicted)
+    return worth

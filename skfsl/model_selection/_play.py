@@ -1,0 +1,280 @@
+"""Episodes played: an estimator's embeddings, its classifier, their answers."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import tee
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array
+
+from skfsl.exceptions import SeenSamplesWarning
+from skfsl.model_selection._draw import Block
+from skfsl.utils._episode_scores import prototype_scores
+from skfsl.utils._sklearn_private import _safe_indexing
+
+__all__ = ["Played", "Player"]
+
+_FLOATS = [np.float64, np.float32]
+_METRICS = ("euclidean", "cosine", "manhattan")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What was answered in a block of episodes.
+
+    Attributes
+    ----------
+    block : Block
+        The episodes.
+    classes : ndarray of shape (n_episodes, n_way)
+        Codes of the classes of each, sorted: what positions below refer to.
+    truth : ndarray of shape (n_episodes, n_query)
+        The position of each query's class, -1 where the episode does not have it.
+    answer : ndarray of shape (n_episodes, n_query)
+        The position that was predicted, -1 where it is none of the episode's.
+    scores : ndarray of shape (n_episodes, n_query, n_way) or None
+        Higher is closer.
+    familiarity : ndarray of shape (n_episodes, n_query) or None
+        Higher is more familiar.
+    """
+
+    block: Block
+    classes: np.ndarray
+    truth: np.ndarray
+    answer: np.ndarray
+    scores: Any = None
+    familiarity: Any = None
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Which queries are of the episode's classes, (n_episodes, n_query)."""
+        known = self.truth >= 0
+        return known if self.block.valid is None else known & self.block.valid
+
+
+class Player:
+    """An estimator made ready for episodes: samples embedded, classifier at hand.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        A fitted pipeline or transformer, or a classifier with a support set.
+    X : array-like of length n_samples
+        Samples.
+    asked : str
+        Who asks, for error messages.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is none of these.
+    """
+
+    def __init__(self, estimator: Any, X: Any, asked: str = "EpisodicScorer") -> None:
+        estimator = _best(estimator)
+        in_pipeline = isinstance(estimator, Pipeline)
+        *steps, last = (
+            [step for _, step in estimator.steps] if in_pipeline else [estimator]
+        )
+        X, teacher = _embed(steps, X)
+        self.metric: str = getattr(teacher, "metric_", "euclidean")
+        self.classifier = None
+        if _is_passthrough(last):
+            pass
+        elif _is_classifier(last, in_pipeline=in_pipeline):
+            self.classifier = last
+        elif hasattr(last, "transform"):
+            X, teacher = _embed([last], X)
+            self.metric = getattr(teacher, "metric_", self.metric)
+        else:
+            raise TypeError(
+                f"{asked} takes a Pipeline that ends in a classifier, a transformer "
+                f"(whose embeddings are classified by the nearest prototype), or a "
+                f"classifier of skfsl. Got {type(last).__name__}. To judge another "
+                f"classifier on X as it is, put it last in a Pipeline behind "
+                f"'passthrough'."
+            )
+        if self.metric not in _METRICS:
+            self.metric = "euclidean"
+        self.vectorised = self.classifier is None or _has_hook(last)
+        self.X = X
+
+    def play(
+        self, labels: np.ndarray, blocks: Iterable[Block], *, scores: str
+    ) -> Iterator[Played]:
+        """Play episodes.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_samples,)
+            Class labels of the samples.
+        blocks : iterable of Block
+            The episodes.
+        scores : {"needed", "if there", "not"}
+            What is asked of a classifier, beside its predictions, where scores and
+            familiarity cost extra.
+
+        Yields
+        ------
+        played : Played
+            For every block, or for every episode of it.
+        """
+        classes, codes = np.unique(labels, return_inverse=True)
+        if not self.vectorised:
+            for block in blocks:
+                for support, query in block.episodes():
+                    one = Block(support[np.newaxis], query[np.newaxis])
+                    yield self._play_one(one, labels, classes, codes, scores)
+            return
+        blocks, theirs = tee(blocks)
+        if self.classifier is None:
+            X = check_array(self.X, dtype=_FLOATS, input_name="X")
+            answers = prototype_scores(self.metric, X, codes, theirs)
+        else:
+            answers = self.classifier._score_episodes(self.X, codes, theirs)
+        for block, (given, familiarity) in zip(blocks, answers, strict=True):
+            ways, truth = _positions(block, codes)
+            yield Played(block, ways, truth, given.argmax(axis=2), given, familiarity)
+
+    def _play_one(self, block, labels, classes, codes, wanted):
+        (support,), (query,) = block.support, block.query
+        ways, truth = _positions(block, codes)
+        with warnings.catch_warnings():
+            # With one example a class there are as many classes as samples.
+            warnings.filterwarnings("ignore", "The number of unique classes")
+            fitted = clone(self.classifier)
+            fitted.fit(_safe_indexing(self.X, support), labels[support])
+        queries = _safe_indexing(self.X, query)
+        predicted = np.asarray(fitted.predict(queries))
+        own = classes[ways[0]]
+        answer = np.searchsorted(own, predicted)
+        answer[answer == len(own)] = 0
+        answer[own[answer] != predicted] = -1
+        scores = familiarity = None
+        if wanted == "needed" or (wanted == "if there" and _ranks(fitted)):
+            scores = _scores(fitted, queries)
+            familiarity = scores.max(axis=1)
+            if hasattr(fitted, "score_samples"):
+                familiarity = np.asarray(fitted.score_samples(queries))
+            scores, familiarity = scores[np.newaxis], familiarity[np.newaxis]
+        return Played(block, ways, truth, answer[np.newaxis], scores, familiarity)
+
+
+def _best(estimator):
+    """Return what a search has found, or the estimator itself."""
+    while hasattr(estimator, "best_estimator_"):
+        estimator = estimator.best_estimator_
+    return estimator
+
+
+def _unfrozen(step):
+    while isinstance(step, FrozenEstimator):
+        step = step.estimator
+    return step
+
+
+def _is_passthrough(step) -> bool:
+    return step is None or step == "passthrough"
+
+
+def _is_classifier(last, *, in_pipeline: bool) -> bool:
+    """Tell whether support sets are to be given to `last`."""
+    if isinstance(last, FrozenEstimator) and not hasattr(last, "transform"):
+        raise ValueError(
+            "A FrozenEstimator cannot be fitted on support sets. Freeze the steps "
+            "before the classifier only."
+        )
+    if not in_pipeline:
+        return _has_hook(last)
+    return hasattr(last, "predict") and hasattr(last, "fit")
+
+
+def _has_hook(classifier) -> bool:
+    """Tell whether `classifier` scores many episodes at once.
+
+    A subclass that predicts otherwise does not.
+    """
+
+    def definer(name):
+        return next((c for c in type(classifier).__mro__ if name in vars(c)), None)
+
+    return hasattr(classifier, "_score_episodes") and (
+        definer("_score_episodes") is definer("predict")
+    )
+
+
+def _embed(steps: list, X):
+    """Transform by one step after the other; warn where a metric knows the samples.
+
+    Returns
+    -------
+    X : array-like
+        What the last one answers.
+    teacher : object
+        The last one, for the `metric_` it may have.
+    """
+    teacher = None
+    for step in steps:
+        if _is_passthrough(step):
+            continue
+        trained_on = getattr(_unfrozen(step), "_trained_on", None)
+        if trained_on is not None:
+            _warn_of_seen(trained_on(X))
+        X, teacher = step.transform(X), step
+    return X, teacher
+
+
+def _warn_of_seen(seen: np.ndarray) -> None:
+    if not seen.any():
+        return
+    warnings.warn(
+        f"{np.count_nonzero(seen)} of the {len(seen)} samples to score are among those "
+        f"that the metric was trained on: this is no score on new classes. Split by "
+        f"class, as ClassKFold does. (return_train_score=True and learning_curve score "
+        f"training samples on purpose.)",
+        SeenSamplesWarning,
+        stacklevel=2,
+    )
+
+
+def _positions(block: Block, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes of episodes, sorted, and the position of each query's."""
+    own = np.sort(codes[block.support], axis=1)
+    new = np.r_[True, own[0, 1:] != own[0, :-1]]
+    ways = own[:, new]
+    same = codes[block.query][..., np.newaxis] == ways[:, np.newaxis]
+    return ways, np.where(same.any(axis=2), same.argmax(axis=2), -1)
+
+
+def _ranks(fitted) -> bool:
+    """Tell whether a classifier gives one score a class."""
+    if hasattr(fitted, "predict_proba"):
+        return True
+    shape = getattr(fitted, "decision_function_shape", "ovr")
+    return hasattr(fitted, "decision_function") and shape == "ovr"
+
+
+def _scores(fitted, queries) -> np.ndarray:
+    """Return scores of the classes in their order, (n_queries, n_way)."""
+    if hasattr(fitted, "predict_proba"):
+        return np.asarray(fitted.predict_proba(queries))
+    if not hasattr(fitted, "decision_function"):
+        raise TypeError(
+            f"This metric ranks classes, for which {type(fitted).__name__} needs "
+            f"predict_proba or decision_function."
+        )
+    scores = np.asarray(fitted.decision_function(queries))
+    if scores.ndim == 1:
+        return np.stack([-scores, scores], axis=1)
+    if scores.shape[1] != len(fitted.classes_):
+        raise TypeError(
+            f"This metric ranks classes, for which decision_function needs one column "
+            f"a class. {type(fitted).__name__} gave {scores.shape[1]} columns for "
+            f"{len(fitted.classes_)} classes: set decision_function_shape='ovr'?"
+        )
+    return scores

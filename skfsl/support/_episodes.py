@@ -1,0 +1,146 @@
+"""Many small support sets at once: the hooks of the episodic scorer."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_array
+
+from skfsl.support._votes import shares, vote_weights
+from skfsl.utils._episode_scores import chunks, prototype_scores, ways_of
+from skfsl.utils._scores import unit_rows
+
+__all__ = ["score_by_neighbors", "score_by_prototypes"]
+
+_FLOATS = [np.float64, np.float32]
+_EUCLIDEAN = ("euclidean", "l2")
+
+
+def score_by_prototypes(
+    classifier, X: np.ndarray, codes: np.ndarray, blocks: Iterable
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Score episodes as a `PrototypeClassifier` fitted on each support set would.
+
+    Parameters
+    ----------
+    classifier : PrototypeClassifier
+        States the metric; is left alone.
+    X : array-like of shape (n_samples, n_features)
+        Embeddings.
+    codes : ndarray of shape (n_samples,)
+        Class codes.
+    blocks : iterable of Block
+        The episodes.
+
+    Yields
+    ------
+    scores : ndarray of shape (n_episodes, n_query, n_way)
+        Higher is closer; columns in the order of the codes.
+    familiarity : ndarray of shape (n_episodes, n_query)
+        Higher is more familiar.
+    """
+    classifier._validate_params()
+    X = check_array(X, dtype=_FLOATS, input_name="X")
+    yield from prototype_scores(classifier.metric, X, codes, blocks)
+
+
+def score_by_neighbors(
+    classifier, X: np.ndarray, codes: np.ndarray, blocks: Iterable
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Score episodes as a `KNeighborsClassifier` fitted on each support set would.
+
+    Parameters
+    ----------
+    classifier : KNeighborsClassifier
+        States metric, number of neighbors and weights; is left alone.
+    X, codes, blocks
+        As of `score_by_prototypes`.
+
+    Yields
+    ------
+    scores : ndarray of shape (n_episodes, n_query, n_way)
+        The share of each class in the vote.
+    familiarity : ndarray of shape (n_episodes, n_query)
+        The negative distance of the nearest neighbor.
+    """
+    classifier._validate_params()
+    power = classifier.p if classifier.metric == "minkowski" else None
+    as_euclidean = classifier.metric in (*_EUCLIDEAN, "cosine") or power == 2
+    if not as_euclidean or classifier.metric_params or classifier.n_neighbors is None:
+        for block in blocks:
+            pairs = zip(block.support, block.query, strict=True)
+            answers = [_fitted_scores(classifier, X, codes, *pair) for pair in pairs]
+            yield np.stack([a[0] for a in answers]), np.stack([a[1] for a in answers])
+        return
+    X = check_array(X, dtype=_FLOATS, input_name="X")
+    if classifier.metric == "cosine":
+        X = unit_rows(X)[0]
+    told = False
+    for block in blocks:
+        support, starts = ways_of(codes, block.support)
+        told = told or _warn_of_all(classifier, starts, support.shape[1])
+        n_episodes, n_query = block.query.shape
+        scores = np.empty((n_episodes, n_query, len(starts)))
+        familiarity = np.empty((n_episodes, n_query))
+        width = (support.shape[1] + 2 * n_query) * X.shape[1] * X.dtype.itemsize
+        width += 16 * n_query * support.shape[1]
+        for chunk in chunks(n_episodes, width):
+            scores[chunk], familiarity[chunk] = _vote(
+                classifier, X, support[chunk], starts, block.query[chunk]
+            )
+        yield scores, familiarity
+
+
+def _vote(classifier, X, support, starts, query):
+    squares = _squared_distances(X, support, query)
+    n_support = support.shape[1]
+    n_neighbors = min(classifier.n_neighbors, n_support)
+    flat = squares.reshape(-1, n_support)
+    nearest = np.argsort(flat, axis=1, kind="stable")[:, :n_neighbors]
+    squares = np.take_along_axis(flat, nearest, axis=1)
+    # |x - y|² = 2 (1 - cos) at unit length.
+    distances = squares / 2 if classifier.metric == "cosine" else np.sqrt(squares)
+    weights = None
+    if classifier.weights not in (None, "uniform"):
+        weights = vote_weights(distances, classifier.weights)
+    own = np.repeat(np.arange(len(starts)), np.diff(starts, append=n_support))
+    votes = shares(own[nearest], weights, len(starts))
+    shape = query.shape
+    return votes.reshape(*shape, -1), -distances[:, 0].reshape(shape)
+
+
+def _squared_distances(X, support, query) -> np.ndarray:
+    """Return (n_episodes, n_query, n_support), centred: see Scorer."""
+    near = X[support]
+    center = near.mean(axis=1, keepdims=True)
+    near -= center
+    queries = X[query]
+    queries -= center
+    squares = np.matmul(queries, -2 * near.transpose(0, 2, 1))
+    squares += np.einsum("eij,eij->ei", near, near)[:, np.newaxis]
+    squares += np.einsum("eij,eij->ei", queries, queries)[..., np.newaxis]
+    return np.maximum(squares, 0, out=squares)
+
+
+def _warn_of_all(classifier, starts, n_support) -> bool:
+    """Warn where every class has as many votes; answer whether it was said."""
+    even = np.ptp(np.diff(starts, append=n_support)) == 0
+    if not even or classifier.weights not in (None, "uniform"):
+        return False
+    if classifier.n_neighbors < n_support:
+        return False
+    warnings.warn(
+        f"n_neighbors={classifier.n_neighbors} is all of the {n_support} support "
+        f"examples of an episode: classes have as many votes each, and the first one "
+        f"is always answered. Lower n_neighbors or set weights='distance'.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return True
+
+
+def _fitted_scores(classifier, X, codes, support, query):
+    fitted = clone(classifier).fit(X[support], codes[support])
+    distances, _ = fitted.kneighbors(X[query], n_neighbors=1)
+    return fitted.predict_proba(X[query]), -distances[:, 0]
