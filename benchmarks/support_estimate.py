@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 from _report import machine
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
-from sklearn.preprocessing import normalize
+from sklearn.preprocessing import StandardScaler, normalize
 
 from skfsl import KNeighborsClassifier, PrototypeClassifier
 from skfsl.model_selection import estimate_support_score
@@ -63,6 +63,10 @@ def texts(name, folder, cache):
 def data_sets(args):
     X, y = load_digits(return_X_y=True)
     yield "digits", normalize(X), y
+    # Tables of two and three classes, which had no part in the choice of any constant.
+    for name, load in (("cancer", load_breast_cancer), ("wine", load_wine)):
+        X, y = load(return_X_y=True)
+        yield name, StandardScaler().fit_transform(X), y
     if args.texts is None:
         print("no --texts: CLINC150 and BANKING77 are left out")
     else:

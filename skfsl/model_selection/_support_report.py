@@ -10,7 +10,7 @@ __all__ = ["SupportComparison", "SupportScore", "grown", "paired_half_width", "w
 _Z = 1.959964  # 95 %
 
 # The odds of a right answer grow with this power of the number of shots: the middle of
-# what was found on texts, drawings and digits (benchmarks/support_estimate.py).
+# what was found on texts, drawings and digits; see benchmarks/support_estimate.py.
 _POWER = 0.6
 
 

@@ -128,7 +128,7 @@ def estimate_support_score(
     support set, or of a choice of metric that was made on it. Its error is that of a
     sample of half as many examples: left-out examples share support sets, so that the
     interval counts two for one (Wilson's, on the effective number by weight). The
-    User Guide says how far off it was on real data.
+    :ref:`User Guide <support_score>` says how far off it was on real data.
 
     Differences have an interval for paired shares [1]_. That the best was chosen after
     the fact makes its own accuracy look better than it is, by a little.
