@@ -3,7 +3,9 @@
 from numbers import Integral
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_consistent_length
 
 from skfsl.model_selection._episodes import EPISODE_CONSTRAINTS, episode_blocks
@@ -112,9 +114,6 @@ class EpisodicScorer(BaseEstimator):
         "return_stats": ["boolean"],
         "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both")],
     }
-    # Bursts are to be kept apart in episodes too; whether groups are that, one says.
-    __metadata_request__score = {"groups": None}
-
     def __init__(
         self, n_way=5, *, n_shot=1, n_query=None, n_episodes=600, metric="accuracy",
         imbalance=None, replace=True, small_classes="raise", return_stats=False,
@@ -130,6 +129,50 @@ class EpisodicScorer(BaseEstimator):
         self.small_classes = small_classes
         self.return_stats = return_stats
         self.random_state = random_state
+
+    def set_score_request(self, *, groups):
+        """Say whether metadata ``groups`` is for the scorer, under metadata routing.
+
+        Parameters
+        ----------
+        groups : bool, None or str
+            True: they are passed on and kept apart in episodes; False: they are for
+            others; None: it is an error to pass them; a str is another name for them.
+
+        Returns
+        -------
+        self : EpisodicScorer
+            This scorer.
+
+        Raises
+        ------
+        RuntimeError
+            If metadata routing is not enabled.
+        """
+        if not get_config()["enable_metadata_routing"]:
+            raise RuntimeError(
+                "This method is only available when metadata routing is enabled. You "
+                "can enable it using sklearn.set_config(enable_metadata_routing=True)."
+            )
+        request = MetadataRequest(owner=type(self).__name__)
+        request.score.add_request(param="groups", alias=groups)
+        self._metadata_request = request
+        return self
+
+    def get_metadata_routing(self):
+        """Tell which metadata the scorer asks for.
+
+        Returns
+        -------
+        routing : MetadataRequest
+            Of the method ``score``.
+        """
+        if hasattr(self, "_metadata_request"):
+            return self._metadata_request
+        # Whether groups are bursts, to be kept apart in episodes too, one has to say.
+        request = MetadataRequest(owner=type(self).__name__)
+        request.score.add_request(param="groups", alias=None)
+        return request
 
     def __call__(self, estimator, X, y=None, groups=None):
         """Score a fitted estimator on samples of classes that are new to it.
