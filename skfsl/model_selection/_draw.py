@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.utils.random import sample_without_replacement
 
 from skfsl.model_selection._shots import Shots
@@ -124,8 +126,6 @@ def _distinct(
     (J. Bentley and R. Floyd, "A sample of brilliance", Comm. ACM 30(9), 1987.)
     """
     widest = counts.max()
-    if widest > MAX_DRAWN_AT_ONCE:
-        return _distinct_by_row(sizes, counts, rng)
     chance = rng.random_sample((widest, len(sizes)))
     drawn = np.full((len(sizes), widest), -1)
     for step in range(widest):
@@ -140,14 +140,6 @@ def _distinct(
     order = np.argsort(keys, axis=1)
     drawn = np.take_along_axis(drawn, order, axis=1)
     return np.where(beyond, drawn[:, :1], drawn)
-
-
-def _distinct_by_row(sizes, counts, rng) -> np.ndarray:
-    drawn = np.empty((len(sizes), counts.max()), dtype=np.int64)
-    for row, size, count in zip(drawn, sizes, counts, strict=True):
-        row[:count] = _some(size, count, rng)
-        row[count:] = row[0]
-    return drawn
 
 
 def _some(size: int, count: int, rng: np.random.RandomState) -> np.ndarray:
@@ -191,6 +183,9 @@ def draw_singly(
         Of one episode.
     """
     left = [pool.members(code) for code in pool.allowed]
+    place = np.full(len(pool.sizes), -1)
+    place[pool.allowed] = np.arange(len(left))
+    free = np.ones(len(pool.codes), dtype=bool)
     while True:
         sizes = np.array([len(rows) for rows in left])
         able = np.flatnonzero(sizes >= shots.needed)
@@ -201,35 +196,50 @@ def draw_singly(
         rank = rng.permutation(len(able))
         by_turn = rank if replace else np.lexsort((rank, -sizes[able]))
         classes = able[by_turn[:width]]
-        parts = _draw_samples([left[c] for c in classes], pool, shots, rng)
-        if parts is None:
-            if replace:
-                raise ValueError(
-                    f"Cannot keep groups apart: {_ATTEMPTS} draws of support examples "
-                    f"from {width} classes left no queries of other groups for some "
-                    f"class. Lower n_way, n_shot or n_query, or give finer groups."
-                )
-            return
-        support, query = parts
-        if not replace:
-            used = np.concatenate([*support, *query])
-            for c in classes:
-                left[c] = left[c][~np.isin(left[c], used)]
+        support, query, stuck = _draw_samples(
+            [left[c] for c in classes], pool.groups, shots, rng
+        )
+        if stuck and replace:
+            raise ValueError(
+                f"Cannot keep groups apart: {_ATTEMPTS} draws of support examples "
+                f"from {width} classes left no queries of other groups for some "
+                f"class. Lower n_way, n_shot or n_query, or give finer groups."
+            )
+        if stuck:
+            for c in classes[stuck]:
+                left[c] = left[c][:0]
+            continue
         if n_unknown != 0:
             count = n_unknown or sum(map(len, query))
-            others = np.ones(len(pool.sizes), dtype=bool)
-            others[pool.allowed[classes]] = False
-            query.append(_draw_unknown(pool, others, support, count, rng))
+            rows = np.flatnonzero(free & ~np.isin(pool.codes, pool.allowed[classes]))
+            unknown = _draw_unknown(pool, rows, support, count, rng)
+            if unknown is None and not replace:
+                return
+            if unknown is None:
+                raise ValueError(
+                    f"Cannot draw {count} queries of classes outside of an episode: "
+                    f"fewer samples are there. Lower n_way, n_query or n_unknown."
+                )
+            query.append(unknown)
+        if not replace:
+            used = np.concatenate([*support, *query])
+            free[used] = False
+            for c in np.unique(place[pool.codes[used]]):
+                if c >= 0:
+                    left[c] = left[c][free[left[c]]]
         yield Block(
             np.concatenate(support)[np.newaxis], np.concatenate(query)[np.newaxis]
         )
 
 
-def _draw_samples(members, pool, shots, rng):
-    """Draw support examples and queries of each class: two lists of arrays."""
+def _draw_samples(members, groups, shots, rng):
+    """Draw support examples and queries of each class: two lists of arrays.
+
+    And a list of the classes for which it failed.
+    """
     sizes = np.array([len(rows) for rows in members])
-    if pool.groups is None:
-        n_shots = shots.draw(sizes, rng)
+    n_shots = shots.draw(sizes, rng)
+    if groups is None:
         n_drawn = n_shots + shots.n_queries(sizes, n_shots)
         drawn = [
             rows[_some(len(rows), n, rng)]
@@ -238,15 +248,47 @@ def _draw_samples(members, pool, shots, rng):
         return (
             [rows[:n] for rows, n in zip(drawn, n_shots, strict=True)],
             [rows[n:] for rows, n in zip(drawn, n_shots, strict=True)],
+            [],
         )
+    support, query, stuck = list(members), list(members), []
+    for those in _sharing_groups(members, groups):
+        parts = _draw_apart(
+            [members[c] for c in those], groups, n_shots[those], shots, rng
+        )
+        if parts is None:
+            stuck.extend(those)
+            continue
+        for c, *drawn in zip(those, *parts, strict=True):
+            support[c], query[c] = drawn
+    return support, query, stuck
+
+
+def _sharing_groups(members, groups) -> list[list[int]]:
+    """Divide classes into sets that have no group in common."""
+    rows = np.concatenate(members)
+    _, codes = np.unique(groups[rows], return_inverse=True)
+    own = np.repeat(np.arange(len(members)), [len(r) for r in members])
+    n_nodes = len(members) + codes.max() + 1
+    links = coo_array(
+        (np.ones(len(rows), dtype=bool), (own, codes + len(members))),
+        shape=(n_nodes, n_nodes),
+    )
+    n_parts, part = connected_components(links, directed=False)
+    part = part[: len(members)]
+    return [np.flatnonzero(part == i).tolist() for i in range(n_parts)]
+
+
+def _draw_apart(members, groups, n_shots, shots, rng):
+    """Draw support examples and queries of other groups, None if that fails."""
     for attempt in range(_ATTEMPTS):
-        n_shots = shots.draw(sizes, rng)
         # Drawn freely, support examples are of many groups, and may leave too few.
         narrowly = attempt >= _ATTEMPTS // 10
-        rows = _support_rows(members, pool.groups, n_shots, rng, narrowly)
+        if attempt >= _ATTEMPTS // 2:  # so may many of them
+            n_shots = rng.randint(shots.min_shot, n_shots + 1)
+        rows = _support_rows(members, groups, n_shots, rng) if narrowly else members
         support = [r[_some(len(r), n, rng)] for r, n in zip(rows, n_shots, strict=True)]
-        apart = np.unique(pool.groups[np.concatenate(support)])
-        rest = [r[~np.isin(pool.groups[r], apart)] for r in members]
+        apart = np.unique(groups[np.concatenate(support)])
+        rest = [r[~np.isin(groups[r], apart)] for r in members]
         n_rest = np.array([len(r) for r in rest])
         if (n_rest >= shots.min_query).all():
             n_queries = shots.n_queries(n_rest, 0)
@@ -256,37 +298,39 @@ def _draw_samples(members, pool, shots, rng):
     return None
 
 
-def _support_rows(members, groups, n_shots, rng, narrowly):
+def _support_rows(members, groups, n_shots, rng):
     """Return the rows of each class that its support examples may come from.
 
-    All of them, or those of a few groups: groups are taken at random, and only if some
-    class still lacks support examples that the group has.
+    Those of a few groups, small ones rather than large ones: such as some class still
+    lacks support examples of, and none that could be done without.
     """
-    if not narrowly:
-        return members
     present, codes = np.unique(groups[np.concatenate(members)], return_inverse=True)
     parts = np.split(codes, np.cumsum([len(rows) for rows in members])[:-1])
     held = np.stack([np.bincount(part, minlength=len(present)) for part in parts])
     taken = np.zeros(len(present), dtype=bool)
-    lacking = n_shots.copy()
-    for group in rng.permutation(len(present)):
-        if (held[lacking > 0, group] > 0).any():
+    spare = -n_shots
+    for group in np.argsort(rng.standard_exponential(len(present)) * held.sum(axis=0)):
+        if (held[spare < 0, group] > 0).any():
             taken[group] = True
-            lacking -= held[:, group]
+            spare = spare + held[:, group]
+    for group in rng.permutation(np.flatnonzero(taken)):
+        if (spare >= held[:, group]).all():
+            taken[group] = False
+            spare = spare - held[:, group]
     return [rows[taken[part]] for rows, part in zip(members, parts, strict=True)]
 
 
-def _draw_unknown(pool, others, support, n_unknown, rng):
-    """Draw queries of other classes, each class as likely, no sample twice."""
-    rows = np.flatnonzero(others[pool.codes])
+def _draw_unknown(pool, rows, support, n_unknown, rng):
+    """Draw queries among `rows`, each class as likely, no sample twice.
+
+    None where they are too few.
+    """
     if pool.groups is not None:
         apart = pool.groups[np.concatenate(support)]
         rows = rows[~np.isin(pool.groups[rows], apart)]
     if len(rows) < n_unknown:
-        raise ValueError(
-            f"Cannot draw n_unknown={n_unknown} queries of classes outside of an "
-            f"episode: {len(rows)} samples are there. Lower n_way or n_unknown."
-        )
+        return None
     # The first to ring of clocks that run at the rate 1 / size.
-    rings = rng.standard_exponential(len(rows)) * pool.sizes[pool.codes[rows]]
+    codes = pool.codes[rows]
+    rings = rng.standard_exponential(len(rows)) * np.bincount(codes)[codes]
     return rows[np.argpartition(rings, n_unknown - 1)[:n_unknown]]

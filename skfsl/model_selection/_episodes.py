@@ -226,12 +226,16 @@ def episode_blocks(
         groups = _group_codes(groups, len(codes))
     allowed = _allowed(classes, codes, groups, shots, small_classes)
     n_ways = _ways(n_way, len(allowed), len(classes))
+    # Differences and sums of NumPy's small integers would wrap.
+    n_episodes = None if n_episodes is None else int(n_episodes)
+    n_unknown = None if n_unknown is None else int(n_unknown)
     if n_episodes is None and replace:
         raise ValueError(
             "n_episodes=None asks for as many episodes as there are, which has no end "
             "where samples are drawn with replacement. Set replace=False, or a number."
         )
     pool = Pool(codes, groups, allowed)
+    _check_unknown(n_unknown, pool.sizes, allowed, n_ways[1])
     rng = check_random_state(random_state)
     alike = (
         shots.fixed is not None
@@ -240,6 +244,7 @@ def episode_blocks(
         and n_unknown == 0
         and n_ways[0] == n_ways[1]
         and n_ways[0] <= MAX_DRAWN_AT_ONCE
+        and shots.most(pool.sizes[allowed]) <= MAX_DRAWN_AT_ONCE
     )
     if alike:
         return _first(draw_alike(pool, n_ways[0], shots, rng), n_episodes)
@@ -269,7 +274,7 @@ def _shots(n_shot, n_query, imbalance) -> Shots:
     if isinstance(n_shot, tuple):
         n_shot = _range(n_shot, "n_shot", 1)
     elif n_shot != "natural":
-        n_shot = int(n_shot)  # sums of NumPy's small integers would wrap
+        n_shot = int(n_shot)
     if imbalance is not None and (not isinstance(n_shot, int) or n_shot < 2):
         raise ValueError(
             f"imbalance={imbalance!r} divides n_way * n_shot support examples, one for "
@@ -311,6 +316,19 @@ def _ways(n_way, n_allowed: int, n_classes: int) -> tuple[int, int]:
             f"most those of y. Lower n_way or add classes."
         )
     return low, min(high, n_allowed)
+
+
+def _check_unknown(n_unknown, sizes, allowed, n_way) -> None:
+    """Raise where the largest classes leave too few samples of others."""
+    if n_unknown == 0:
+        return
+    n_others = sizes.sum() - np.sort(sizes[allowed])[-n_way:].sum()
+    if n_others < (n_unknown or 1):
+        raise ValueError(
+            f"Cannot draw {n_unknown or 'any'} queries of classes outside of an "
+            f"episode: with {n_way} classes in it, as few as {n_others} samples are "
+            f"of others. Lower n_way{' or n_unknown' if n_unknown else ''}."
+        )
 
 
 def _group_codes(groups, n_samples: int) -> np.ndarray:
@@ -364,15 +382,20 @@ def _allowed(classes, codes, groups, shots: Shots, small_classes: str) -> np.nda
 
 def _have_groups(codes, groups, shots: Shots) -> np.ndarray:
     """Tell which classes can be divided by groups into support examples and queries."""
-    pairs = np.stack([codes, groups], axis=1)
-    parts, counts = np.unique(pairs, axis=0, return_counts=True)
-    owners, n_classes = parts[:, 0], codes.max() + 1
-    sizes = np.bincount(codes, minlength=n_classes)
-    enough = np.zeros(n_classes, dtype=bool)
-    bounds = np.searchsorted(owners, np.arange(n_classes + 1))
-    for code in range(n_classes):
-        cover = _smallest_cover(counts[bounds[code] : bounds[code + 1]], shots.min_shot)
-        enough[code] = sizes[code] - cover >= shots.min_query
+    n_groups = groups.max() + 1
+    parts, counts = np.unique(codes * n_groups + groups, return_counts=True)
+    order = np.lexsort((counts, parts // n_groups))
+    counts, sizes = counts[order], np.bincount(codes)
+    bounds = np.searchsorted(parts // n_groups, np.arange(len(sizes) + 1))
+    # Most classes are divided by taking their smallest groups.
+    taken = np.cumsum(counts) - np.repeat(np.cumsum(sizes) - sizes, np.diff(bounds))
+    taken[taken < shots.min_shot] = len(codes) + 1
+    cover = np.minimum.reduceat(taken, bounds[:-1])
+    enough = sizes - cover >= shots.min_query
+    for code in np.flatnonzero(~enough & (sizes >= shots.needed)):
+        own = counts[bounds[code] : bounds[code + 1]]
+        least = _smallest_cover(own, shots.min_shot)
+        enough[code] = sizes[code] - least >= shots.min_query
     return enough
 
 

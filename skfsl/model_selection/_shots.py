@@ -55,6 +55,11 @@ class Shots:
         """The least samples of a class."""
         return self.min_shot + self.min_query
 
+    def most(self, sizes: np.ndarray) -> int:
+        """Return the most samples of a class in an episode; see `fixed`."""
+        n_shot = self.fixed or 0
+        return int((n_shot + self.n_queries(sizes, n_shot)).max())
+
     def n_queries(self, sizes: np.ndarray, n_shots: np.ndarray | int) -> np.ndarray:
         """Return how many queries each class has of what is left."""
         left = sizes - n_shots
