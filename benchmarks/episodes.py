@@ -71,17 +71,12 @@ def logistic(E, y, n_way, n_shot, n_episodes, seed):
 
 def plain_loop(E, y, n_way, n_shot, n_episodes, seed):
     """Return the mean accuracy of NearestCentroid, fitted episode by episode."""
+    episodes = iter_episodes(
+        E, y, n_way=n_way, n_shot=n_shot, n_query=N_QUERY, n_episodes=n_episodes,
+        random_state=seed,
+    )  # fmt: skip
     accuracies = [
-        NearestCentroid().fit(E[s], y[s]).score(E[q], y[q])
-        for s, q in iter_episodes(
-            E,
-            y,
-            n_way=n_way,
-            n_shot=n_shot,
-            n_query=N_QUERY,
-            n_episodes=n_episodes,
-            random_state=seed,
-        )  # fmt: skip
+        NearestCentroid().fit(E[s], y[s]).score(E[q], y[q]) for s, q in episodes
     ]
     return np.mean(accuracies)
 
