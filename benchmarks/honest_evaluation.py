@@ -262,8 +262,8 @@ def main():
     print(
         f"\nOmniglot: {N_REST + N_ALPHABETS * HALF} characters x {N_TRAINED} drawings "
         f"trained for {args.epochs} epochs; {N_ALPHABETS} alphabets x {HALF} "
-        f"characters x {N_SCORED} drawings scored; 1-shot accuracy in per cent, mean ± standard "
-        f"deviation over {args.seeds} seeds"
+        f"characters x {N_SCORED} drawings scored; 1-shot accuracy in per cent, "
+        f"mean ± standard deviation over {args.seeds} seeds"
     )
     found = [
         on_characters(omniglot, args.epochs, args.n_episodes, seed)
