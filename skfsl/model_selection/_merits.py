@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
@@ -15,6 +16,7 @@ __all__ = [
     "influences",
     "needs_scores",
     "needs_unknown",
+    "query_worth",
     "ranks",
     "values",
 ]
@@ -75,16 +77,33 @@ def values(metric: str | Callable, played: Played, labels: np.ndarray) -> np.nda
     """
     if callable(metric):
         return _called(metric, played, labels)
-    if metric == "accuracy":
-        return _mean(played.answer == played.truth, played.counts)
     if metric == "balanced_accuracy":
         return _balanced(played)
     if metric == "auroc_unknown":
         return _auroc(played)
+    return _mean(query_worth(metric, played), played.counts)
+
+
+def query_worth(metric: str | Callable, played: Played) -> np.ndarray | None:
+    """Return the worth of each query, or None where only episodes have any.
+
+    Parameters
+    ----------
+    metric, played
+        As of `values`.
+
+    Returns
+    -------
+    worth : ndarray of shape (n_episodes, n_query) or None
+        Of all queries, those that do not count too.
+    """
+    if callable(metric) or metric == "auroc_unknown":
+        return None
+    if metric in ("accuracy", "balanced_accuracy"):
+        return played.answer == played.truth
     kind, k = _AT_K.fullmatch(metric).groups()  # type: ignore[union-attr]
     rank = ranks(played)
-    worth = rank <= int(k) if kind == "top" else np.where(rank <= int(k), 1 / rank, 0)
-    return _mean(worth, played.counts)
+    return rank <= int(k) if kind == "top" else np.where(rank <= int(k), 1 / rank, 0)
 
 
 def influences(
@@ -140,7 +159,7 @@ def _each_left_out(played: Played, metric) -> Iterator[Played]:
         yield rest
 
 
-def _mean(worth: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _mean(worth: Any, counts: np.ndarray) -> np.ndarray:
     return (worth * counts).sum(axis=1) / counts.sum(axis=1)
 
 
