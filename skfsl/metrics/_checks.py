@@ -1,40 +1,23 @@
 """What figures of merit ask of labels, scores and weights."""
 
-from reprlib import Repr
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
+from skfsl.utils._label_kinds import check_same_kind, shown_some
 from skfsl.utils._sklearn_private import _check_sample_weight
 from skfsl.utils._validation import as_numpy, check_labels
 
 __all__ = [
     "check_column_labels",
-    "check_same_kind",
     "check_score_matrix",
     "check_score_vector",
     "check_targets",
     "check_unknown_label",
     "check_weights",
-    "named",
-    "shown",
     "weighted_mean",
 ]
-
-_SHOWN = Repr()
-_KIND_NAMES = {"U": "str", "S": "bytes", "b": "bool"}
-
-
-def named(labels: np.ndarray) -> str:
-    """Show a few labels, as an error names them."""
-    shown = ", ".join(_SHOWN.repr(label) for label in labels[:5].tolist())
-    return f"[{shown}{', ...' if len(labels) > 5 else ''}]"
-
-
-def shown(label: Any) -> str:
-    """Show one label, as an error names it."""
-    return _SHOWN.repr(np.asarray(label).item())
 
 
 def check_targets(y: Any, name: str) -> np.ndarray:
@@ -45,24 +28,6 @@ def check_targets(y: Any, name: str) -> np.ndarray:
     if len(y) == 0:
         raise ValueError(f"Expected at least one label in {name}. Got none.")
     return y
-
-
-def _kind(labels: np.ndarray) -> str:
-    kind = labels.dtype.kind
-    return "number" if kind in "iuf" else _KIND_NAMES.get(kind, str(labels.dtype))
-
-
-def check_same_kind(
-    labels: np.ndarray, name: str, others: np.ndarray, other_name: str
-) -> None:
-    """Refuse to compare numbers with strings: NumPy would find them all unequal."""
-    first, second = _kind(labels), _kind(others)
-    if first != second:
-        raise TypeError(
-            f"Expected labels of one kind. Got {first} in {name} (such as "
-            f"{shown(labels[0])}) and {second} in {other_name} (such as "
-            f"{shown(others[0])}). Convert one of them."
-        )
 
 
 def check_unknown_label(unknown_label: Any, y: np.ndarray) -> Any:
@@ -118,7 +83,7 @@ def check_column_labels(
     if (labels[1:] <= labels[:-1]).any():
         raise ValueError(
             f"Expected labels to be sorted and unique, as classes_ is. Got "
-            f"{named(labels)}. Pass labels=np.unique(labels), with the columns of "
+            f"{shown_some(labels)}. Pass labels=np.unique(labels), with the columns of "
             f"{scores_name} in that order."
         )
     if len(labels) != n_columns:
@@ -131,8 +96,8 @@ def check_column_labels(
     if missing.any():
         raise ValueError(
             f"y_true has labels that are not in labels: "
-            f"{named(np.unique(y[missing]))}. They have no column in {scores_name}. "
-            f"Leave these queries out, or give them the unknown label where there is "
+            f"{shown_some(np.unique(y[missing]))}. They have no column in "
+            f"{scores_name}. Leave these queries out, or give them the unknown label where there is "
             f"one."
         )
     return labels, columns

@@ -5,14 +5,13 @@ from sklearn.metrics import auc
 from sklearn.utils import check_consistent_length
 
 from skfsl.metrics._checks import (
-    check_same_kind,
     check_score_vector,
     check_targets,
     check_unknown_label,
     check_weights,
-    shown,
     weighted_mean,
 )
+from skfsl.utils._label_kinds import check_same_kind, shown
 
 __all__ = ["in_scope_accuracy", "oscr_curve", "oscr_score", "out_of_scope_recall"]
 

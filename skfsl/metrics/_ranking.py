@@ -13,9 +13,9 @@ from skfsl.metrics._checks import (
     check_targets,
     check_unknown_label,
     check_weights,
-    shown,
     weighted_mean,
 )
+from skfsl.utils._label_kinds import shown
 from skfsl.utils._sklearn_private import Interval, validate_parameter_constraints
 
 __all__ = ["mean_average_precision_at_k"]

@@ -8,12 +8,12 @@ import numpy as np
 from sklearn.utils import check_consistent_length, gen_batches
 
 from skfsl.metrics._checks import (
-    check_same_kind,
     check_score_matrix,
     check_targets,
     check_weights,
     weighted_mean,
 )
+from skfsl.utils._label_kinds import check_same_kind
 from skfsl.utils._sklearn_private import Interval, validate_parameter_constraints
 
 __all__ = ["mean_average_precision_at_r", "r_precision", "recall_at_k"]

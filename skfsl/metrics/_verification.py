@@ -11,8 +11,8 @@ from skfsl.metrics._checks import (
     check_score_vector,
     check_targets,
     check_weights,
-    named,
 )
+from skfsl.utils._label_kinds import shown_some
 from skfsl.utils._sklearn_private import Interval, validate_parameter_constraints
 
 __all__ = ["equal_error_rate", "fpr_at_tpr", "true_accept_rate"]
@@ -251,7 +251,7 @@ def _rates(
     ):
         raise ValueError(
             f"Expected y_true of 1 and 0, 1 and -1, or True and False. Got the values "
-            f"{named(values)}."
+            f"{shown_some(values)}."
         )
     y_score = check_score_vector(y_score, "y_score")
     check_consistent_length(y_true, y_score)

@@ -22,6 +22,7 @@ from skfsl.siamese._net import SiameseNet, is_callback
 from skfsl.siamese._schedule import ClassValidation, split_classes
 from skfsl.siamese._sklearn_callbacks import epoch_tasks
 from skfsl.utils._hash import hash_samples
+from skfsl.utils._label_kinds import common_dtype
 from skfsl.utils._parts import Part
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._random import draw_seed, seeded
@@ -69,7 +70,7 @@ def learn(estimator, X, y, *, reset, module):
     classes, codes = np.unique(labels, return_inverse=True)
     _check_pairs(estimator, codes)
     if not reset:
-        _check_same_kind(estimator.classes_, classes)
+        common_dtype(estimator.classes_, classes, "those before")
     if module is not None:
         _check_same_network(work, module)
     device = resolve_device(work.device)
@@ -140,24 +141,6 @@ def _check_pairs(estimator, codes):
             f"{type(estimator).__name__} learns from pairs of the same class too. Got "
             f"n_samples={len(codes)} of as many classes: give at least one class a "
             f"second sample."
-        )
-
-
-def _check_same_kind(known, labels):
-    """Refuse what NumPy would make strings of both of."""
-    names = {"U": "str", "S": "bytes", "b": "bool", "M": "date", "m": "duration"}
-    kinds = [names.get(values.dtype.kind, "number") for values in (known, labels)]
-    if kinds[0] != kinds[1]:
-        raise TypeError(
-            f"Expected labels of the kind of those before: {kinds[0]} (such as "
-            f"{known[0].item()!r}). Got {kinds[1]} (such as {labels[0].item()!r}) "
-            f"instead. Convert one of them."
-        )
-    both = np.result_type(known, labels)
-    if any((v.astype(both).astype(v.dtype) != v).any() for v in (known, labels)):
-        raise ValueError(
-            f"Labels of {known.dtype} and {labels.dtype} have no common dtype that "
-            f"keeps them all: {both} would change some. Convert one of them."
         )
 
 

@@ -1,19 +1,17 @@
 """Class labels: shown sorted, kept in the order of their arrival."""
 
-import reprlib
 import warnings
 from collections.abc import Set
 
 import numpy as np
 
 from skfsl.exceptions import DisjointClassesWarning
+from skfsl.utils._label_kinds import common_dtype, shown_some
 from skfsl.utils._validation import check_labels
 
 __all__ = ["Labels", "check_declared", "warn_if_disjoint"]
 
-# Labels in error messages: whole where they are short.
-_SHOWN = reprlib.Repr()
-_SHOWN.maxstring = _SHOWN.maxother = 60
+_OURS = "the support set's"
 
 
 class Labels:
@@ -63,7 +61,7 @@ class Labels:
             If the two have no common dtype that keeps every label as it is.
         """
         values, inverse = _distinct(y)
-        classes, values = _common_dtype(self.classes, values)
+        classes, values = common_dtype(self.classes, values, _OURS)
         at, known = _find(classes, values)
         new = ~known
         n_new = np.count_nonzero(new)
@@ -110,12 +108,12 @@ class Labels:
         if not len(labels):  # type: ignore[arg-type]
             return Labels(self.classes, np.arange(len(self))), self.codes
         gone, _ = _distinct(check_labels(labels))
-        classes, gone = _common_dtype(self.classes, gone)
+        classes, gone = common_dtype(self.classes, gone, _OURS)
         at, known = _find(classes, gone)
         if not known.all():
             raise ValueError(
                 f"Cannot forget classes that are not in the support set: "
-                f"{_named(gone[~known])}. Its {len(self)} classes are in classes_."
+                f"{shown_some(gone[~known])}. Its {len(self)} classes are in classes_."
             )
         if len(gone) == len(self):
             raise ValueError(
@@ -158,46 +156,6 @@ def _find(classes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return at, known
 
 
-def _kind(dtype: np.dtype) -> str:
-    return "number" if dtype.kind in "iuf" else dtype.kind
-
-
-_KIND_NAMES = {
-    "U": "str", "S": "bytes", "b": "bool", "M": "datetime64", "m": "timedelta64",
-}  # fmt: skip
-
-
-def _common_dtype(
-    old: np.ndarray, new: np.ndarray, old_name: str = "the support set's"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bring labels to one dtype that holds both; refuse to change any label by it."""
-    if old.dtype == new.dtype:
-        return old, new
-    kinds = [_kind(old.dtype), _kind(new.dtype)]
-    if kinds[0] != kinds[1]:
-        known, got = (_KIND_NAMES.get(kind, kind) for kind in kinds)
-        raise TypeError(
-            f"Expected labels of the kind of {old_name}: {known} (such as "
-            f"{_named(old[:1])[1:-1]}). Got {got} (such as {_named(new[:1])[1:-1]}) "
-            f"instead. Convert one of them."
-        )
-    dtype = np.result_type(old.dtype, new.dtype)
-    with np.errstate(invalid="ignore"):
-        for labels in (old, new):
-            if (labels.astype(dtype).astype(labels.dtype) != labels).any():
-                raise ValueError(
-                    f"Labels of dtype {old.dtype} and {new.dtype} have no common dtype "
-                    f"that keeps them all: {dtype} would change some. Convert one of "
-                    f"them."
-                )
-    return old.astype(dtype, copy=False), new.astype(dtype, copy=False)
-
-
-def _named(labels: np.ndarray) -> str:
-    shown = ", ".join(_SHOWN.repr(label) for label in labels[:5].tolist())
-    return f"[{shown}{', ...' if len(labels) > 5 else ''}]"
-
-
 def check_declared(classes: object, y: np.ndarray) -> None:
     """Check that the labels of `y` are among `classes`, as partial_fit got them.
 
@@ -211,12 +169,12 @@ def check_declared(classes: object, y: np.ndarray) -> None:
     if classes is None:
         return
     declared, _ = _distinct(check_labels(classes))
-    declared, values = _common_dtype(declared, _distinct(y)[0], "classes=")
+    declared, values = common_dtype(declared, _distinct(y)[0], "classes=")
     _, known = _find(declared, values)
     if not known.all():
         raise ValueError(
-            f"y has labels that are not in classes=: {_named(values[~known])}. Name "
-            f"them there, or leave classes=None: labels need not be declared."
+            f"y has labels that are not in classes=: {shown_some(values[~known])}. "
+            f"Name them there, or leave classes=None: labels need not be declared."
         )
 
 
@@ -236,9 +194,9 @@ def warn_if_disjoint(y: object, classes: np.ndarray) -> None:
     if not labels.isdisjoint(classes.tolist()):
         return
     warnings.warn(
-        f"None of the {len(labels)} classes in y, {_named(np.unique(true))}, is among "
-        f"the {len(classes)} of the support set, {_named(classes)}: a class that was "
-        f"never enrolled cannot be predicted, so that the score is 0. Enrol some "
+        f"None of the {len(labels)} classes in y, {shown_some(np.unique(true))}, is "
+        f"among the {len(classes)} of the support set, {shown_some(classes)}: a class "
+        f"that was never enrolled cannot be predicted, so that the score is 0. Enrol some "
         f"examples of each by partial_fit and score the others. To judge a metric on "
         f"new classes, cross-validate with cv=ClassKFold() and "
         f"scoring=make_episodic_scorer() of skfsl.model_selection.",
