@@ -97,8 +97,8 @@ def check_column_labels(
         raise ValueError(
             f"y_true has labels that are not in labels: "
             f"{shown_some(np.unique(y[missing]))}. They have no column in "
-            f"{scores_name}. Leave these queries out, or give them the unknown label where there is "
-            f"one."
+            f"{scores_name}. Leave these queries out, or give them the unknown label "
+            f"where there is one."
         )
     return labels, columns
 
