@@ -199,7 +199,7 @@ def few_shot_report(
     8     9         0.070  105/1500
     … and 16 more
     """
-    shared = {
+    shared: dict[str, Any] = {
         "n_query": n_query, "n_episodes": n_episodes, "imbalance": imbalance,
         "replace": replace, "small_classes": small_classes,
         "random_state": random_state,
@@ -220,12 +220,10 @@ def few_shot_report(
     check_consistent_length(X, y)
     labels, codes = np.unique(y, return_inverse=True)
     # All that cannot be drawn is told before anything is embedded.
-    drawn = [
-        episode_blocks(
-            labels, codes, n_way=way, n_shot=shot, groups=groups, **shared
-        )
-        for way, shot in settings
-    ]  # fmt: skip
+    drawn = []
+    for way, shot in settings:
+        one = {**shared, "n_way": way, "n_shot": shot, "groups": groups}
+        drawn.append(episode_blocks(labels, codes, **one))
     player = Player(estimator, X, "few_shot_report")
     report = {}
     for name, (way, shot), blocks in zip(names, settings, drawn, strict=True):
@@ -317,6 +315,11 @@ def _frames(pandas, report: dict) -> Bunch:
         [{k: v for k, v in one.items() if k not in details} for one in report.values()],
         index=pandas.Index(report, name="setting"),
     )
+    for size in ("n_way", "n_shot"):
+        sizes = [one[size] for one in report.values()]
+        if not all(isinstance(value, int) for value in sizes):
+            # Or None would become NaN, and the numbers beside it floats.
+            scores[size] = pandas.Series(sizes, index=scores.index, dtype=object)
     classes = [
         {"setting": name, "class": label, **row}
         for name, one in report.items()
