@@ -46,8 +46,8 @@ print(
 
 # %%
 # The search. ``ClassKFold`` splits by digit, so that no turn of a digit is on both
-# sides; its folds are handed over as a list, since the labels are the turned digits. All
-# candidates meet the same episodes.
+# sides; its folds are handed over as a list, since the labels are the turned digits.
+# All candidates meet the same episodes.
 
 siamese = SiameseTransformer(
     max_epochs=8, augment=RandomAffine(translate=1), random_state=0
@@ -73,9 +73,9 @@ for i in order[::-1]:
     print(f"{search.cv_results_['mean_test_score'][i]:.3f}  {shown}")
 
 # %%
-# The winner on the digits that were laid aside, beside the defaults and raw pixels, over
-# the same episodes. A difference counts if its interval *over classes* leaves out zero:
-# the one over episodes only says what these twelve classes say.
+# The winner on the digits that were laid aside, beside the defaults and raw pixels,
+# over the same episodes. A difference counts if its interval *over classes* leaves out
+# zero: the one over episodes only says what these twelve classes say.
 
 raw = make_pipeline(
     FunctionTransformer(lambda images: images.reshape(len(images), -1)),
@@ -106,7 +106,7 @@ labels = [
 axes[0].set_yticks(place, labels, fontsize=8)
 axes[0].set(title="search, by held-out classes", xlabel="accuracy, 5-way 1-shot")
 axes[0].legend()
-for i, (name, score) in enumerate(final.items()):
+for i, score in enumerate(final.values()):
     low, high = score["classes_low"], score["classes_high"]
     axes[1].plot([low, high], [i, i], color="C0", lw=2)
     axes[1].plot(score["score"], i, "o", color="C0")
@@ -122,5 +122,5 @@ plt.show()
 #
 # On the digits laid aside a learned metric beats raw pixels by five to seven points,
 # over other classes as well. The winner of the search does not beat the defaults, whose
-# batches have all classes: no candidate had that. Its score in the search, 0.85, was the
-# best of twelve and, as such scores are, a little too good.
+# batches have all classes: no candidate had that. Its score in the search, 0.85, was
+# the best of twelve and, as such scores are, a little too good.
