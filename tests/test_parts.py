@@ -27,20 +27,34 @@ NAMED = [(kind, name) for kind, names in REGISTRIES.items() for name in names]
 
 # A setting other than the default for each part that has settings.
 CHANGED = {
+    "BinaryCrossEntropyLoss": {"reduction": "focal", "balanced": False, "gamma": 1.0},
+    "ClassConsistencyLoss": {"weight": 0.5, "temperature": 2.0},
     "ClassBalancedSampler": {"n_way": 3, "class_weight": "uniform"},
     "ContrastiveLoss": {"margin": 0.5},
     "Conv4": {"width": 8},
     "ConvNet": {"depth": 2},
     "CosineHead": {},
+    "Darknet": {"n_units": (1, 2, 1)},
     "EuclideanHead": {},
     "KochNet": {"embedding_dim": 16},
     "MLP": {"hidden_layer_sizes": (16, 8)},
+    "MeanScoreLoss": {"temperature": 2.0},
+    "MultiSimilarityLoss": {"alpha": 1.0, "epsilon": None},
+    "NCALoss": {"temperature": 2.0},
+    "NPairLoss": {"temperature": 2.0},
     "PrototypicalLoss": {"folding": False, "temperature": 2.0},
     "RandomAffine": {"degrees": 20},
+    "SupConLoss": {"temperature": 2.0},
+    "TripletLoss": {"margin": "soft", "mining": "batch_hard"},
+    "ResNet": {"widths": (8, 16), "stem": None},
+    "ResNet12": {"drop_rate": 0.1},
 }
 
 # Settings that make a part cheap to build.
-SMALL = {"KochNet": {"embedding_dim": 4, "channels": (2, 2), "kernel_sizes": (3, 3)}}
+SMALL = {
+    "KochNet": {"embedding_dim": 4, "channels": (2, 2), "kernel_sizes": (3, 3)},
+    "ResNet12": {"widths": (2, 2, 4, 4)},
+}
 
 
 def make(kind, name):

@@ -2,18 +2,16 @@
 
 import math
 from numbers import Real
-from typing import Self
 
-import torch
 from torch.nn import functional as F
 
-from skfsl.utils._parts import Part
+from skfsl.losses._pairs import PairLoss, Pairs, masked_mean
 from skfsl.utils._sklearn_private import Interval
 
 __all__ = ["ContrastiveLoss"]
 
 
-class ContrastiveLoss(Part):
+class ContrastiveLoss(PairLoss):
     """Pull same-class pairs together, push others a margin apart.
 
     With ``d`` the euclidean distance of two embeddings, a same-class pair costs
@@ -40,6 +38,8 @@ class ContrastiveLoss(Part):
     See Also
     --------
     PrototypicalLoss : Compares samples with class means.
+    BinaryCrossEntropyLoss : The same decision by a probability.
+    TripletLoss : Asks for the order of distances only.
 
     Notes
     -----
@@ -70,66 +70,18 @@ class ContrastiveLoss(Part):
     _parameter_constraints: dict = {
         "margin": [Interval(Real, 0, None, closed="neither"), None]
     }
-    accepts: tuple[str, ...] = ("neg_sq_distance", "cosine")
+    accepts = ("neg_sq_distance", "cosine")
 
     def __init__(self, margin=None):
         self.margin = margin
 
-    def build(self, embedding_dim: int, n_classes: int) -> Self:
-        """Return the loss itself: it has no weights.
-
-        Parameters
-        ----------
-        embedding_dim : int
-            Width of the embeddings; any will do.
-        n_classes : int
-            Number of classes in training; any will do.
-
-        Returns
-        -------
-        loss : ContrastiveLoss
-            This loss.
-
-        Raises
-        ------
-        ValueError
-            If `margin` is not above 0.
-        """
-        self._validate_params()
-        return self
-
-    def __call__(
-        self, embeddings: torch.Tensor, labels: torch.Tensor, head
-    ) -> torch.Tensor:
-        """Return the loss of a batch.
-
-        Parameters
-        ----------
-        embeddings : Tensor of shape (n, d)
-            Embeddings of the batch.
-        labels : LongTensor of shape (n,)
-            Class codes; any integers.
-        head : head
-            What scores the pairs.
-
-        Returns
-        -------
-        loss : Tensor of shape ()
-            Never negative.
-        """
-        scores = head.scores(embeddings, embeddings)
-        squared = 2 - 2 * scores if head.score_type == "cosine" else -scores
-        # The root has no finite gradient at 0: there the distance is held.
-        apart = squared > 0
-        distance = torch.where(apart, squared, 1).sqrt() * apart
-        same = labels[:, None] == labels[None, :]
-        different = ~same
-        same = same.fill_diagonal_(False)
-        # Equation 4.
-        pull = (squared * same).sum() / same.sum().clamp(min=1)
+    def _of(self, pairs: Pairs):
+        squared, distance = pairs.squared_distances(), pairs.distances()
         margin = self.margin
         if margin is None:
-            chords = head.score_type == "cosine"
-            margin = 1.0 if chords else math.sqrt(embeddings.shape[1])
-        push = F.relu(margin - distance).square() * different
-        return (pull + push.sum() / different.sum().clamp(min=1)) / 2
+            chords = pairs.score_type == "cosine"
+            margin = 1.0 if chords else math.sqrt(pairs.embedding_dim)
+        # Equation 4.
+        pull = masked_mean(squared, pairs.same)
+        push = masked_mean(F.relu(margin - distance).square(), pairs.different)
+        return (pull + push) / 2

@@ -6,19 +6,11 @@ from typing import Self
 import torch
 from torch.nn import functional as F
 
+from skfsl.losses._temperature import SCORE_TYPES, default_temperature
 from skfsl.utils._parts import Part
 from skfsl.utils._sklearn_private import Interval
 
 __all__ = ["PrototypicalLoss"]
-
-# Cosines lie in [-1, 1]: a softmax over them is flat without one. Squared distances
-# grow with the number of components, and a softmax over large ones is saturated: what
-# is right already teaches nothing more. Found by trying, on characters and digits.
-_TEMPERATURES = {
-    "neg_sq_distance": lambda embedding_dim: min(16.0, max(1.0, embedding_dim / 4)),
-    "cosine": lambda embedding_dim: 0.02,
-    "logit": lambda embedding_dim: 1.0,
-}
 
 
 class PrototypicalLoss(Part):
@@ -83,7 +75,7 @@ class PrototypicalLoss(Part):
         "folding": ["boolean"],
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
     }
-    accepts: tuple[str, ...] = tuple(_TEMPERATURES)
+    accepts: tuple[str, ...] = SCORE_TYPES
 
     def __init__(self, *, folding=True, temperature=None):
         self.folding = folding
@@ -151,7 +143,9 @@ class PrototypicalLoss(Part):
             )
             temperature = self.temperature
             if temperature is None:
-                temperature = _TEMPERATURES[head.score_type](embeddings.shape[1])
+                temperature = default_temperature(
+                    head.score_type, embeddings.shape[1], cosine=0.02
+                )
             losses = F.cross_entropy(logits / temperature, codes, reduction="none")
             return (losses * is_query).sum() / is_query.sum()
 
