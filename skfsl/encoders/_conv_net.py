@@ -5,19 +5,12 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from skfsl.encoders._pooling import POOLINGS
+from skfsl.encoders._layers import ChannelsLast, ConvNorm, check_image_shape
+from skfsl.encoders._pooling import POOLINGS, build_pooling
 from skfsl.utils._parts import Part
 from skfsl.utils._sklearn_private import Interval, StrOptions
 
 __all__ = ["Conv4", "ConvNet"]
-
-
-class ChannelsLast(nn.Sequential):
-    """Layers that compute with the channels innermost, which CPUs and GPUs prefer."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply all layers."""
-        return super().forward(x.contiguous(memory_format=torch.channels_last))
 
 
 class ConvNet(Part):
@@ -35,10 +28,10 @@ class ConvNet(Part):
     width : int, default=64
         Channels of each block.
 
-    pooling : {"flatten", "average", "max"}, default="flatten"
-        How the last feature maps become an embedding: all positions side by side
-        (``width * h * w`` numbers), or the mean or the largest value over positions
-        (`width` numbers).
+    pooling : {"average", "covariance", "flatten", "gem", "max"}, default="flatten"
+        How the last feature maps become an embedding, see
+        :ref:`the user guide <pooling>`. "flatten" takes all positions side by side,
+        ``width * h * w`` numbers; "average", "gem" and "max" make `width` numbers.
 
     See Also
     --------
@@ -109,10 +102,10 @@ class Conv4(Part):
     width : int, default=64
         Channels of each block.
 
-    pooling : {"flatten", "average", "max"}, default="flatten"
-        How the last feature maps become an embedding: all positions side by side
-        (``width * h * w`` numbers), or the mean or the largest value over positions
-        (`width` numbers).
+    pooling : {"average", "covariance", "flatten", "gem", "max"}, default="flatten"
+        How the last feature maps become an embedding, see
+        :ref:`the user guide <pooling>`. "flatten" takes all positions side by side,
+        ``width * h * w`` numbers; "average", "gem" and "max" make `width` numbers.
 
     See Also
     --------
@@ -170,21 +163,15 @@ def build_blocks(
     part: Part, input_shape: tuple[int, ...], depth: int, width: int, pooling: str
 ) -> nn.Module:
     """Make `depth` blocks of `width` channels for images of `input_shape`."""
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"{type(part).__name__} takes images of shape (c, h, w). Got samples of "
-            f"shape {tuple(input_shape)}; use MLP for tables."
-        )
+    check_image_shape(part, input_shape)
     channels, h, w = input_shape
     layers: list[nn.Module] = []
     for _ in range(depth):
-        # Normalisation takes the bias out again.
-        layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
-        layers.append(nn.BatchNorm2d(width))
+        layers.append(ConvNorm(channels, width, 3))
         window = (min(h, 2), min(w, 2))
         if window != (1, 1):
             layers.append(nn.MaxPool2d(window))
         layers.append(nn.ReLU(inplace=True))
         channels, h, w = width, h // window[0], w // window[1]
-    layers.append(POOLINGS[pooling]())
+    layers.append(build_pooling(pooling, channels))
     return ChannelsLast(*layers).to(memory_format=torch.channels_last)

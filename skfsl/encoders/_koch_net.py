@@ -5,7 +5,11 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from skfsl.encoders._conv_net import ChannelsLast
+from skfsl.encoders._layers import (
+    ChannelsLast,
+    check_image_shape,
+    check_positive_ints,
+)
 from skfsl.utils._parts import Part
 from skfsl.utils._sklearn_private import Interval
 
@@ -119,26 +123,14 @@ class KochNet(Part):
         return module.to(memory_format=torch.channels_last)
 
     def _check_sizes(self, input_shape: tuple[int, ...]) -> None:
-        for name in ("channels", "kernel_sizes"):
-            values = getattr(self, name)
-            if not values or not all(
-                isinstance(v, Integral) and int(v) > 0 for v in values
-            ):
-                raise ValueError(
-                    f"The '{name}' parameter of KochNet must be a tuple of positive "
-                    f"ints. Got {values!r} instead."
-                )
+        check_positive_ints(self, "channels", "kernel_sizes")
         if len(self.channels) != len(self.kernel_sizes):
             raise ValueError(
                 f"KochNet needs a kernel size for each convolution. Got "
                 f"{len(self.channels)} channels and {len(self.kernel_sizes)} "
                 f"kernel_sizes."
             )
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"KochNet takes images of shape (c, h, w). Got samples of shape "
-                f"{tuple(input_shape)}; use MLP for tables."
-            )
+        check_image_shape(self, input_shape)
         smallest = self.kernel_sizes[-1]
         for size in self.kernel_sizes[-2::-1]:
             smallest = 2 * smallest + size - 1
