@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import OneClassSVM
 
 from skfsl import KNeighborsClassifier, PrototypeClassifier
@@ -368,7 +368,7 @@ def test_estimators_have_names_and_are_several():
 
 def test_estimators_that_cannot_be_judged_are_named():
     refused("Estimator 'new' is not fitted", NotFittedError,
-            estimators={"old": PLAIN, "new": PCA()})  # fmt: skip
+            estimators={"old": PLAIN, "new": StandardScaler()})  # fmt: skip
     refused("estimator 'odd'", TypeError,
             estimators={"old": PLAIN, "odd": OneClassSVM()})  # fmt: skip
 

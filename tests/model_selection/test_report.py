@@ -4,12 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import OneClassSVM
 
 from skfsl import PrototypeClassifier
@@ -340,7 +339,7 @@ def test_wrong_parameters_are_named():
 
 def test_estimators_that_cannot_be_judged_are_named():
     refused("few_shot_report takes a Pipeline", TypeError, estimator=OneClassSVM())
-    refused("not fitted", NotFittedError, estimator=PCA())
+    refused("not fitted", NotFittedError, estimator=StandardScaler())
 
 
 def test_lengths_have_to_agree():
