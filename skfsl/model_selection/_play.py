@@ -7,12 +7,12 @@ from itertools import tee
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
-from skfsl.exceptions import SeenSamplesWarning
+from skfsl.exceptions import MetricMismatchWarning, SeenSamplesWarning
 from skfsl.model_selection._draw import Block
 from skfsl.utils._episode_scores import prototype_scores
 from skfsl.utils._sklearn_private import _safe_indexing
@@ -77,20 +77,12 @@ class Player:
 
     def __init__(self, estimator: Any, X: Any, asked: str = "EpisodicScorer") -> None:
         estimator = _best(estimator)
-        in_pipeline = isinstance(estimator, Pipeline)
-        *steps, last = (
-            [step for _, step in estimator.steps] if in_pipeline else [estimator]
-        )
-        X, teacher = _embed(steps, X)
-        self.metric: str = getattr(teacher, "metric_", "euclidean")
-        self.classifier = None
-        if _is_passthrough(last):
-            pass
-        elif _is_classifier(last, in_pipeline=in_pipeline):
+        *steps, last = _flat(estimator)
+        self.classifier: Any = None
+        if _is_classifier(last, in_pipeline=isinstance(estimator, Pipeline)):
             self.classifier = last
-        elif hasattr(last, "transform"):
-            X, teacher = _embed([last], X)
-            self.metric = getattr(teacher, "metric_", self.metric)
+        elif _is_passthrough(last) or hasattr(last, "transform"):
+            steps.append(last)
         else:
             raise TypeError(
                 f"{asked} takes a Pipeline that ends in a classifier, a transformer "
@@ -99,10 +91,9 @@ class Player:
                 f"classifier on X as it is, put it last in a Pipeline behind "
                 f"'passthrough'."
             )
-        if self.metric not in _METRICS:
-            self.metric = "euclidean"
+        self.X, teacher = _embed(steps, X)
+        self.metric: Any = _metric_of(teacher) if self.classifier is None else None
         self.vectorised = self.classifier is None or _has_hook(last)
-        self.X = X
 
     def play(
         self, labels: np.ndarray, blocks: Iterable[Block], *, scores: str
@@ -172,6 +163,13 @@ def _best(estimator):
     return estimator
 
 
+def _flat(estimator) -> list:
+    """Return the steps, those of pipelines within a pipeline too."""
+    if not isinstance(estimator, Pipeline):
+        return [estimator]
+    return [inner for _, step in estimator.steps for inner in _flat(step)]
+
+
 def _unfrozen(step):
     while isinstance(step, FrozenEstimator):
         step = step.estimator
@@ -184,14 +182,17 @@ def _is_passthrough(step) -> bool:
 
 def _is_classifier(last, *, in_pipeline: bool) -> bool:
     """Tell whether support sets are to be given to `last`."""
-    if isinstance(last, FrozenEstimator) and not hasattr(last, "transform"):
+    if isinstance(last, FrozenEstimator):
+        if hasattr(last, "transform"):
+            return False
         raise ValueError(
             "A FrozenEstimator cannot be fitted on support sets. Freeze the steps "
             "before the classifier only."
         )
-    if not in_pipeline:
+    if not in_pipeline or _is_passthrough(last):
         return _has_hook(last)
-    return hasattr(last, "predict") and hasattr(last, "fit")
+    # Regressors and clusterers predict as well, but no labels.
+    return is_classifier(last)
 
 
 def _has_hook(classifier) -> bool:
@@ -229,6 +230,21 @@ def _embed(steps: list, X):
     return X, teacher
 
 
+def _metric_of(teacher) -> str:
+    """Return the metric under which prototypes are nearest."""
+    metric = getattr(teacher, "metric_", "euclidean")
+    if metric in _METRICS:
+        return metric
+    warnings.warn(
+        f"{type(_unfrozen(teacher)).__name__} has learned a metric that is no plain "
+        f"one on its embeddings (metric_={metric!r}), and is judged by their euclidean "
+        f"distances. Choose a head that has a metric_, such as 'euclidean'.",
+        MetricMismatchWarning,
+        stacklevel=4,
+    )
+    return "euclidean"
+
+
 def _warn_of_seen(seen: np.ndarray) -> None:
     if not seen.any():
         return
@@ -247,34 +263,50 @@ def _positions(block: Block, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     own = np.sort(codes[block.support], axis=1)
     new = np.r_[True, own[0, 1:] != own[0, :-1]]
     ways = own[:, new]
-    same = codes[block.query][..., np.newaxis] == ways[:, np.newaxis]
-    return ways, np.where(same.any(axis=2), same.argmax(axis=2), -1)
+    n_episodes, n_way = ways.shape
+    shift = np.arange(n_episodes)[:, np.newaxis]
+    # One sorted list of all episodes: each one's codes are above those before it.
+    apart = shift * (codes.max() + 1)
+    listed, sought = (ways + apart).ravel(), codes[block.query] + apart
+    place = np.minimum(np.searchsorted(listed, sought), len(listed) - 1)
+    return ways, np.where(listed[place] == sought, place - shift * n_way, -1)
 
 
 def _ranks(fitted) -> bool:
     """Tell whether a classifier gives one score a class."""
-    if hasattr(fitted, "predict_proba"):
-        return True
-    shape = getattr(fitted, "decision_function_shape", "ovr")
-    return hasattr(fitted, "decision_function") and shape == "ovr"
+    return hasattr(fitted, "predict_proba") or (
+        hasattr(fitted, "decision_function") and not _of_pairs(fitted)
+    )
+
+
+def _of_pairs(fitted) -> bool:
+    """Tell whether decisions are between pairs of classes, three of which have three."""
+    return getattr(fitted, "decision_function_shape", "ovr") == "ovo"
 
 
 def _scores(fitted, queries) -> np.ndarray:
-    """Return scores of the classes in their order, (n_queries, n_way)."""
+    """Return scores of the classes in their order, (n_queries, n_way).
+
+    Decisions rather than probabilities, many of which are rounded to zero.
+    """
+    n_columns = None
+    if hasattr(fitted, "decision_function"):
+        scores = np.asarray(fitted.decision_function(queries))
+        if scores.ndim == 1:
+            return np.stack([-scores, scores], axis=1)
+        n_columns = scores.shape[1]
+        if n_columns == len(fitted.classes_) and not _of_pairs(fitted):
+            return scores
     if hasattr(fitted, "predict_proba"):
         return np.asarray(fitted.predict_proba(queries))
-    if not hasattr(fitted, "decision_function"):
+    name = type(fitted).__name__
+    if n_columns is None:
         raise TypeError(
-            f"This metric ranks classes, for which {type(fitted).__name__} needs "
-            f"predict_proba or decision_function."
+            f"This metric ranks classes, for which {name} needs predict_proba or "
+            f"decision_function."
         )
-    scores = np.asarray(fitted.decision_function(queries))
-    if scores.ndim == 1:
-        return np.stack([-scores, scores], axis=1)
-    if scores.shape[1] != len(fitted.classes_):
-        raise TypeError(
-            f"This metric ranks classes, for which decision_function needs one column "
-            f"a class. {type(fitted).__name__} gave {scores.shape[1]} columns for "
-            f"{len(fitted.classes_)} classes: set decision_function_shape='ovr'?"
-        )
-    return scores
+    raise TypeError(
+        f"This metric ranks classes, for which decision_function needs one column a "
+        f"class. {name} gave {n_columns} columns for {len(fitted.classes_)} classes: "
+        f"set decision_function_shape='ovr'?"
+    )

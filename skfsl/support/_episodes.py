@@ -4,12 +4,14 @@ import warnings
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_array
 
 from skfsl.support._votes import shares, vote_weights
 from skfsl.utils._episode_scores import chunks, prototype_scores, ways_of
 from skfsl.utils._scores import unit_rows
+from skfsl.utils._sklearn_private import _safe_indexing
 
 __all__ = ["score_by_neighbors", "score_by_prototypes"]
 
@@ -67,15 +69,15 @@ def score_by_neighbors(
     classifier._validate_params()
     power = classifier.p if classifier.metric == "minkowski" else None
     as_euclidean = classifier.metric in (*_EUCLIDEAN, "cosine") or power == 2
-    if not as_euclidean or classifier.metric_params or classifier.n_neighbors is None:
+    if not as_euclidean or classifier.metric_params or sparse.issparse(X):
         for block in blocks:
-            pairs = zip(block.support, block.query, strict=True)
-            answers = [_fitted_scores(classifier, X, codes, *pair) for pair in pairs]
-            yield np.stack([a[0] for a in answers]), np.stack([a[1] for a in answers])
+            yield _fitted_scores(classifier, X, codes, block)
         return
     X = check_array(X, dtype=_FLOATS, input_name="X")
+    samples, zeros = X, np.zeros(0, dtype=bool)
     if classifier.metric == "cosine":
-        X = unit_rows(X)[0]
+        X, all_unit = unit_rows(X)
+        zeros = zeros if all_unit else np.asarray(~X.any(axis=1))
     told = False
     for block in blocks:
         support, starts = ways_of(codes, block.support)
@@ -86,15 +88,26 @@ def score_by_neighbors(
         width = (support.shape[1] + 2 * n_query) * X.shape[1] * X.dtype.itemsize
         width += 16 * n_query * support.shape[1]
         for chunk in chunks(n_episodes, width):
+            query = block.query[chunk]
+            squares = _squared_distances(X, support[chunk], query)
+            if len(zeros):
+                # Of no direction: as far from everything as at a right angle.
+                zero = zeros[support[chunk]][:, np.newaxis] | zeros[query][..., None]
+                squares[zero] = 2
+            if not np.isfinite(squares.sum()):
+                break
             scores[chunk], familiarity[chunk] = _vote(
-                classifier, X, support[chunk], starts, block.query[chunk]
+                classifier, squares, starts, query.shape
             )
-        yield scores, familiarity
+        else:
+            yield scores, familiarity
+            continue
+        # Squares that overflow here need not do so where float64 is computed in.
+        yield _fitted_scores(classifier, samples, codes, block)
 
 
-def _vote(classifier, X, support, starts, query):
-    squares = _squared_distances(X, support, query)
-    n_support = support.shape[1]
+def _vote(classifier, squares, starts, shape):
+    n_support = squares.shape[2]
     n_neighbors = min(classifier.n_neighbors, n_support)
     flat = squares.reshape(-1, n_support)
     nearest = np.argsort(flat, axis=1, kind="stable")[:, :n_neighbors]
@@ -106,7 +119,6 @@ def _vote(classifier, X, support, starts, query):
         weights = vote_weights(distances, classifier.weights)
     own = np.repeat(np.arange(len(starts)), np.diff(starts, append=n_support))
     votes = shares(own[nearest], weights, len(starts))
-    shape = query.shape
     return votes.reshape(*shape, -1), -distances[:, 0].reshape(shape)
 
 
@@ -117,9 +129,10 @@ def _squared_distances(X, support, query) -> np.ndarray:
     near -= center
     queries = X[query]
     queries -= center
-    squares = np.matmul(queries, -2 * near.transpose(0, 2, 1))
-    squares += np.einsum("eij,eij->ei", near, near)[:, np.newaxis]
-    squares += np.einsum("eij,eij->ei", queries, queries)[..., np.newaxis]
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.matmul(queries, -2 * near.transpose(0, 2, 1))
+        squares += np.einsum("eij,eij->ei", near, near)[:, np.newaxis]
+        squares += np.einsum("eij,eij->ei", queries, queries)[..., np.newaxis]
     return np.maximum(squares, 0, out=squares)
 
 
@@ -140,7 +153,12 @@ def _warn_of_all(classifier, starts, n_support) -> bool:
     return True
 
 
-def _fitted_scores(classifier, X, codes, support, query):
-    fitted = clone(classifier).fit(X[support], codes[support])
-    distances, _ = fitted.kneighbors(X[query], n_neighbors=1)
-    return fitted.predict_proba(X[query]), -distances[:, 0]
+def _fitted_scores(classifier, X, codes, block):
+    scores, familiarity = [], []
+    for support, query in zip(block.support, block.query, strict=True):
+        fitted = clone(classifier).fit(_safe_indexing(X, support), codes[support])
+        queries = _safe_indexing(X, query)
+        distances, _ = fitted.kneighbors(queries, n_neighbors=1)
+        scores.append(fitted.predict_proba(queries))
+        familiarity.append(-distances[:, 0])
+    return np.stack(scores), np.stack(familiarity)

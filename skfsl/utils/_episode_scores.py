@@ -106,7 +106,7 @@ def _write_scores(metric, X, support, starts, query, out) -> None:
     if not (np.isfinite(out.min()) and np.isfinite(out.max())):
         # It says what is wrong, of the first that is.
         for i, own in enumerate(prototypes):
-            Scorer(metric, own, X.dtype).scores(X[query[i]])
+            out[i] = Scorer(metric, own, X.dtype).scores(X[query[i]])
 
 
 def _write_euclidean(X, prototypes, query, out) -> None:
