@@ -1,11 +1,13 @@
 """Arrays on their way into the network: staged once, taken by index."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from skfsl.siamese._views import mean_over_views
 
 __all__ = ["Batches", "Staged", "embed", "to_tensor"]
 
@@ -86,7 +88,11 @@ class Batches:
 
 
 def embed(
-    module: nn.Module, X: np.ndarray, device: torch.device, dtype: torch.dtype
+    module: nn.Module,
+    X: np.ndarray,
+    device: torch.device,
+    dtype: torch.dtype,
+    views: Sequence[Callable] = (),
 ) -> torch.Tensor:
     """Embed samples in blocks; only one block is on the device at a time.
 
@@ -100,6 +106,8 @@ def embed(
         The device of `module`.
     dtype : torch.dtype
         torch.bfloat16 computes under autocast, torch.float32 does not.
+    views : sequence of callables, default=()
+        Transforms of a batch, whose embeddings are averaged with the batch's own.
 
     Returns
     -------
@@ -117,7 +125,7 @@ def embed(
             n_rows = len(x)
             if x.ndim == 2 and n_rows < _MIN_ROWS:
                 x = torch.cat([x, x.new_zeros(_MIN_ROWS - n_rows, x.shape[1])])
-            blocks.append(module(_to_float(x)).float()[:n_rows])
+            blocks.append(mean_over_views(module, _to_float(x), views)[:n_rows])
         return torch.cat(blocks).cpu()
 
 

@@ -21,6 +21,7 @@ from skfsl.siamese._module import (
 from skfsl.siamese._net import SiameseNet, is_callback
 from skfsl.siamese._schedule import ClassValidation, split_classes
 from skfsl.siamese._sklearn_callbacks import epoch_tasks
+from skfsl.siamese._views import check_views
 from skfsl.utils._hash import hash_samples
 from skfsl.utils._label_kinds import common_dtype
 from skfsl.utils._parts import Part
@@ -65,6 +66,7 @@ def learn(estimator, X, y, *, reset, module):
     _check_settings(estimator)
     work = shadow(estimator, fitted=not reset)
     samples = check_samples(work, X, input_layout=work.input_layout, reset=reset)
+    check_views(work.views, samples.shape[1:])
     labels = check_labels(y)
     check_consistent_length(samples, labels)
     classes, codes = np.unique(labels, return_inverse=True)

@@ -17,6 +17,7 @@ from skfsl.siamese._device import resolve_device
 from skfsl.siamese._learn import OPTIMIZERS, learn
 from skfsl.siamese._module import PARTS, resolve_part
 from skfsl.siamese._sklearn_callbacks import CallbackSupport, with_callbacks
+from skfsl.siamese._views import VIEWS, check_views
 from skfsl.utils._hash import hash_samples
 from skfsl.utils._publish import shadow
 from skfsl.utils._sklearn_private import HasMethods, Interval, StrOptions
@@ -80,6 +81,11 @@ class SiameseTransformer(
     augment : callable or torch.nn.Module, default=None
         Applied to each batch of training samples, float32 (n, d) or (n, c, h, w), on
         the device.
+    views : {"shifts", "flips"} or list of callables, default=None
+        What is embedded along with a sample; `transform` and `similarity` take the
+        mean of all embeddings. "shifts" are the four by one pixel, "flips" is the
+        mirror image; a callable gets batches as `augment` does. Training does
+        without, and it may be changed after `fit`.
     input_layout : {"auto", "channels_first", "channels_last"}, default="auto"
         Where four-dimensional images have their channels. "auto" takes the one axis
         of size 1, 3 or 4.
@@ -193,6 +199,7 @@ class SiameseTransformer(
             Interval(numbers.Integral, 1, None, closed="left"),
         ],
         "augment": [callable, None],
+        "views": [StrOptions(set(VIEWS)), list, tuple, None],
         "input_layout": [StrOptions({"auto", "channels_first", "channels_last"})],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
@@ -205,8 +212,8 @@ class SiameseTransformer(
     def __init__(
         self, encoder="auto", *, embedding_dim=None, head="euclidean",
         loss="prototypical", sampler="class_balanced", optimizer="adamw", lr=2e-3,
-        weight_decay=1e-4, max_epochs=25, validation_fraction=0.1,
-        early_stopping=False, augment=None, input_layout="auto", precision="auto",
+        weight_decay=1e-4, max_epochs=25, validation_fraction=0.1, early_stopping=False,
+        augment=None, views=None, input_layout="auto", precision="auto",
         device="auto", callbacks=None, warm_start=False, random_state=None, verbose=0,
     ):  # fmt: skip
         self.encoder = encoder
@@ -221,6 +228,7 @@ class SiameseTransformer(
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
         self.augment = augment
+        self.views = views
         self.input_layout = input_layout
         self.precision = precision
         self.device = device
@@ -348,7 +356,8 @@ class SiameseTransformer(
         check_is_fitted(self, "net_")
         samples = check_samples(self, X, input_layout=self.input_layout, reset=False)
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-        return embed(self.net_.module_, samples, self.device_, dtype)
+        views = check_views(self.views, samples.shape[1:])
+        return embed(self.net_.module_, samples, self.device_, dtype, views)
 
     def _trained_on(self, X):
         """Tell which samples the weights were trained on: bool, (n_samples,)."""
