@@ -280,7 +280,7 @@ def _ranks(fitted) -> bool:
 
 
 def _of_pairs(fitted) -> bool:
-    """Tell whether decisions are between pairs of classes, three of which have three."""
+    """Tell whether decisions are on pairs of classes: three classes have three."""
     return getattr(fitted, "decision_function_shape", "ovr") == "ovo"
 
 
