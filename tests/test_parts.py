@@ -27,6 +27,7 @@ NAMED = [(kind, name) for kind, names in REGISTRIES.items() for name in names]
 
 # A setting other than the default for each part that has settings.
 CHANGED = {
+    "BalancedPairsSampler": {"kind": "all", "n_pairs": 32},
     "BinaryCrossEntropyLoss": {"reduction": "focal", "balanced": False, "gamma": 1.0},
     "ClassConsistencyLoss": {"weight": 0.5, "temperature": 2.0},
     "ClassBalancedSampler": {"n_way": 3, "class_weight": "uniform"},
@@ -36,7 +37,9 @@ CHANGED = {
     "CosineHead": {"scale": "learned"},
     "Darknet": {"n_units": (1, 2, 1)},
     "DenseSigmoidHead": {"non_negative": False},
+    "EpisodeSampler": {"n_query": 5},
     "EuclideanHead": {},
+    "HardPairsSampler": {"refresh": 2, "noise": 10.0},
     "KochNet": {"embedding_dim": 16},
     "LearnedNormsHead": {"p_min": 1.5, "p_max": 3.0},
     "MLP": {"hidden_layer_sizes": (16, 8)},
@@ -46,8 +49,10 @@ CHANGED = {
     "MultiSimilarityLoss": {"alpha": 1.0, "epsilon": None},
     "NCALoss": {"temperature": 2.0},
     "NPairLoss": {"temperature": 2.0},
+    "ProductPairsSampler": {"n_samples": 8},
     "PrototypicalLoss": {"folding": False, "temperature": 2.0},
     "RandomAffine": {"degrees": 20},
+    "RandomPairsSampler": {"all_pairs": True},
     "SupConLoss": {"temperature": 2.0},
     "TripletLoss": {"margin": "soft", "mining": "batch_hard"},
     "ResNet": {"widths": (8, 16), "stem": None},

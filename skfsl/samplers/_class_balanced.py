@@ -3,13 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
+from skfsl.samplers._class_draw import (
+    CONSTRAINTS,
+    ClassDraw,
+    check_n_way,
+    near_classes,
+    sort_classes,
+)
 from skfsl.utils._parts import Part
-from skfsl.utils._sklearn_private import Interval, StrOptions
+from skfsl.utils._sklearn_private import Interval
 
-__all__ = ["ClassBalancedSampler"]
+__all__ = ["BoundClassBalancedSampler", "ClassBalancedSampler"]
 
 _BATCH_SIZE = 300
 # More classes of fewer samples: nearer strangers in each batch. On Omniglot 150 x 2
@@ -35,13 +43,25 @@ class ClassBalancedSampler(Part):
         Samples of each class in a batch. None makes batches of about 300 samples:
         ``300 // n_way``, not more than the median size of the classes, and at least 2.
 
-    class_weight : {"proportional", "uniform"}, default="proportional"
+    class_weight : {"proportional", "sqrt", "uniform"}, default="proportional"
         How classes are drawn. "proportional": in proportion to the samples that they
         have left in this epoch [1]_, so that an epoch sees each sample about once.
         "uniform": all alike, so that samples of small classes come up more often.
+        "sqrt": in proportion to the square root of their size [2]_, halfway between.
+
+    group_share : float, default=None
+        Share of the classes of a batch, in [0, 1], that come from one group, so that
+        strangers in a batch are near: a group is an alphabet, a genus, a family of
+        products. Needs ``groups`` in `build`, which SiameseTransformer hands on from
+        ``fit(X, y, groups=groups)``. None is 0.5 where there are groups; 0 does not
+        look at them.
 
     n_batches : int, default=None
         Batches an epoch. None is as many as hold `n_samples` samples, at least 8.
+
+    See Also
+    --------
+    EpisodeSampler : Support and query in fixed places.
 
     Notes
     -----
@@ -49,10 +69,17 @@ class ClassBalancedSampler(Part):
     left. Classes are drawn without replacement by exponential keys divided by the
     weights; a batch costs O(n_classes + n_way * n_shot).
 
+    A group is drawn by the weights of its classes together. Where it has fewer
+    classes than are wanted, all of it is taken, and a further group is drawn for the
+    rest. The other classes of the batch are drawn from all that are left, whatever
+    their group.
+
     References
     ----------
     .. [1] D. Wertheimer and B. Hariharan. Few-Shot Learning with Localization in
        Realistic Settings. CVPR, 2019.
+    .. [2] D. Mahajan, R. Girshick, V. Ramanathan et al. Exploring the Limits of
+       Weakly Supervised Pretraining. ECCV, 2018.
 
     Examples
     --------
@@ -70,25 +97,29 @@ class ClassBalancedSampler(Part):
     _parameter_constraints: dict = {
         "n_way": [Interval(Integral, 2, None, closed="left"), None],
         "n_shot": [Interval(Integral, 1, None, closed="left"), None],
-        "class_weight": [StrOptions({"proportional", "uniform"})],
+        **CONSTRAINTS,
         "n_batches": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
-        self, n_way=None, *, n_shot=None, class_weight="proportional", n_batches=None
-    ):
+        self, n_way=None, *, n_shot=None, class_weight="proportional",
+        group_share=None, n_batches=None,
+    ):  # fmt: skip
         self.n_way = n_way
         self.n_shot = n_shot
         self.class_weight = class_weight
+        self.group_share = group_share
         self.n_batches = n_batches
 
-    def build(self, y: np.ndarray) -> "BoundClassBalancedSampler":
+    def build(self, y: np.ndarray, groups: Any = None) -> "BoundClassBalancedSampler":
         """Bind the sampler to the labels that it draws from.
 
         Parameters
         ----------
         y : ndarray of int, shape (n_samples,)
             Class codes.
+        groups : array-like of shape (n_samples,), default=None
+            The group of each sample; all samples of a class are in one group.
 
         Returns
         -------
@@ -98,23 +129,13 @@ class ClassBalancedSampler(Part):
         Raises
         ------
         ValueError
-            If y has fewer than `n_way` classes, or fewer than 2.
+            If y has fewer than `n_way` classes, or fewer than 2; if a class is in two
+            groups, or there is a `group_share` and no groups.
         """
         self._validate_params()
-        codes, sizes = np.unique(y, return_inverse=True, return_counts=True)[1:]
-        n_classes = len(sizes)
-        if n_classes < 2:
-            raise ValueError(
-                f"Cannot sample batches: y has {n_classes} class"
-                f"{'' if n_classes == 1 else 'es'}, at least 2 classes are needed."
-            )
-        if self.n_way is not None and self.n_way > n_classes:
-            raise ValueError(
-                f"Cannot sample batches with n_way={self.n_way} greater than the "
-                f"number of classes in y: n_classes={n_classes}. Lower n_way or add "
-                f"classes."
-            )
-        n_way = min(n_classes, _MAX_WAY) if self.n_way is None else self.n_way
+        order, codes, sizes = sort_classes(y)
+        n_way = check_n_way(self.n_way, len(sizes), _MAX_WAY, "classes in y")
+        n_near, group = near_classes(self.group_share, groups, y, codes, n_way)
         n_shot = self.n_shot
         if n_shot is None:
             n_shot = max(2, min(_BATCH_SIZE // n_way, int(np.median(sizes))))
@@ -122,12 +143,11 @@ class ClassBalancedSampler(Part):
         if n_batches is None:
             n_batches = max(_MIN_BATCHES, -(-len(y) // (n_way * n_shot)))
         return BoundClassBalancedSampler(
-            order=np.argsort(codes, kind="stable").astype(np.int64, copy=False),
+            order=order,
             sizes=sizes,
-            n_way=n_way,
             n_shot=n_shot,
             n_batches=n_batches,
-            proportional=self.class_weight == "proportional",
+            classes=ClassDraw(sizes, n_way, self.class_weight, n_near, group),
         )
 
 
@@ -141,18 +161,22 @@ class BoundClassBalancedSampler:
         Sample indices, grouped by class.
     sizes : ndarray of int, shape (n_classes,)
         Samples of each class.
-    n_way, n_shot, n_batches : int
-        Classes a batch, samples a class, batches an epoch.
-    proportional : bool
-        Whether classes are drawn in proportion to the samples left.
+    n_shot, n_batches : int
+        Samples a class, batches an epoch.
+    classes : ClassDraw
+        Draws the classes of a batch.
     """
 
     order: np.ndarray
     sizes: np.ndarray
-    n_way: int
     n_shot: int
     n_batches: int
-    proportional: bool
+    classes: ClassDraw
+
+    @property
+    def n_way(self) -> int:
+        """Classes a batch."""
+        return self.classes.n_way
 
     def __len__(self) -> int:
         return self.n_batches
@@ -175,24 +199,13 @@ class BoundClassBalancedSampler:
         at, left = self.sizes.copy(), self.sizes.copy()
         steps = np.arange(self.n_shot)
         for _ in range(self.n_batches):
-            classes = self._draw_classes(left, rng)
+            classes = self.classes.draw(left, rng)
+            left[classes] = np.maximum(left[classes] - self.n_shot, 0)
             tired = classes[at[classes] + self.n_shot > self.sizes[classes]]
             self._shuffle(queue, starts, at, tired, rng)
             within = (at[classes, None] + steps) % self.sizes[classes, None]
             at[classes] += self.n_shot
             yield queue[starts[classes, None] + within].ravel()
-
-    def _draw_classes(self, left: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-        """Draw `n_way` classes and take their samples off `left`."""
-        keys = rng.standard_exponential(len(left))
-        if self.proportional:
-            if np.count_nonzero(left) < self.n_way:
-                left += self.sizes
-            with np.errstate(divide="ignore"):
-                keys /= left
-        classes = np.argpartition(keys, self.n_way - 1)[: self.n_way]
-        left[classes] = np.maximum(left[classes] - self.n_shot, 0)
-        return classes
 
     def _shuffle(self, queue, starts, at, classes, rng) -> None:
         """Shuffle the queues of `classes`, what is left of the old round first."""

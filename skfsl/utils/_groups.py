@@ -111,10 +111,12 @@ def groups_of_classes(
     group[codes] = groups
     other = np.flatnonzero(group[codes] != groups)
     if len(other):
-        at = other[0]
+        code, first = codes[other[0]], groups[other[0]]
+        # tolist: Python's own objects, whatever the dtype.
+        label = classes[[code]].tolist()[0]
+        one, two = names[[first, group[code]]].tolist()
         raise ValueError(
             f"Expected groups of classes: all samples of a class in one group. Class "
-            f"{classes[codes[at]].item()!r} is in groups "
-            f"{names[groups[at]].item()!r} and {names[group[codes[at]]].item()!r}."
+            f"{label!r} is in groups {one!r} and {two!r}."
         )
     return group
