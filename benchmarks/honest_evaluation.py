@@ -242,23 +242,7 @@ def report_coverage(spaces, y, sizes, n_draws, n_episodes, seed):
     table([*header, "over episodes", "covers", "over classes", "covers"], rows)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--data", required=True, help="omniglot.npz, or torchvision's root folder"
-    )
-    parser.add_argument("--faces", help="orl_faces.npz: the first part on faces, too")
-    parser.add_argument("--epochs", type=int, default=15, help="of each training")
-    parser.add_argument("--n-episodes", type=int, default=4000, help="of each score")
-    parser.add_argument("--n-draws", type=int, default=200, help="of classes")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="little of all")
-    args = parser.parse_args()
-    if args.quick:
-        args.epochs, args.n_episodes, args.n_draws, args.seeds = 1, 500, 20, 2
-    start = time.perf_counter()
-    print(machine(), flush=True)
-    omniglot = load_omniglot(args.data, subset="all", image_size=28)
+def characters_part(omniglot, args):
     print(
         f"\nOmniglot: {N_REST + N_ALPHABETS * HALF} characters x {N_TRAINED} drawings "
         f"trained for {args.epochs} epochs; {N_ALPHABETS} alphabets x {HALF} "
@@ -278,43 +262,66 @@ def main():
     header = ["trained on", *(f"{n_way}-way" for n_way in WAYS)]
     header += [f"{n_way}-way, one alphabet" for n_way in WAYS]
     report(found, titles, header)
-    print(f"({time.perf_counter() - start:.0f} s so far)", flush=True)
-    if args.faces:
-        X, y = read_faces(args.faces)
-        seeds = 2 if args.quick else 10
-        print(
-            f"\nORL faces: 30 persons x 5 trained; 10 persons x 5 scored; {seeds} seeds"
-        )
-        found = [
-            on_faces(X, y, 4 * args.epochs, args.n_episodes, seed)
-            for seed in range(seeds)
-        ]
-        titles = {
-            "scored": "the scored photos",
-            "same classes": "other photos of the same persons",
-            "other": "other persons",
-        }
-        report(found, titles, ["trained on", "5-way", "10-way"])
-        print(f"({time.perf_counter() - start:.0f} s so far)", flush=True)
 
-    evaluation = np.flatnonzero(omniglot.target >= 964)
-    background = np.flatnonzero(omniglot.target < 964)
-    y = omniglot.target[evaluation]
-    siamese = fit(
-        omniglot.data[background], omniglot.target[background],
-        max(1, args.epochs // 5), 0,
-    )  # fmt: skip
+
+def faces_part(args):
+    X, y = read_faces(args.faces)
+    # They are few, and so are more seeds cheap.
+    seeds = range(2 * args.seeds)
+    print(
+        f"\nORL faces: 30 persons x 5 photos trained for {args.epochs} epochs; 10 "
+        f"persons x 5 photos scored; {len(seeds)} seeds"
+    )
+    found = [on_faces(X, y, args.epochs, args.n_episodes, seed) for seed in seeds]
+    titles = {
+        "scored": "the scored photos",
+        "same classes": "other photos of the same persons",
+        "other": "other persons",
+    }
+    report(found, titles, ["trained on", "5-way", "10-way"])
+
+
+def intervals_part(args):
+    background = load_omniglot(args.data, image_size=28)
+    evaluation = load_omniglot(args.data, subset="evaluation", image_size=28)
+    epochs = max(1, args.epochs // 5)
+    siamese = fit(background.data, background.target, epochs, 0)
+    # Coarser ones do better without learning, being less particular about place.
     coarse = load_omniglot(args.data, subset="evaluation", image_size=14).data
     spaces = {
-        "learned": siamese.transform(omniglot.data[evaluation]),
-        "pixels": coarse.reshape(len(y), -1).astype(np.float32) / 255,
+        "learned": siamese.transform(evaluation.data),
+        "pixels": coarse.reshape(len(coarse), -1).astype(np.float32) / 255,
     }
     print(
-        f"{args.n_draws} draws of so many of 659 characters, 600 episodes each: half "
+        f"\n{args.n_draws} draws of so many of 659 characters, 600 episodes each: half "
         f"widths of the 95 % intervals, and how often they contain the mean over all "
         f"(as if these were drawn from infinitely many)"
     )
-    report_coverage(spaces, y, (10, 20, 50, 100), args.n_draws, 600, 0)
+    sizes = (10, 20, 50, 100)
+    report_coverage(spaces, evaluation.target, sizes, args.n_draws, 600, 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--data", required=True, help="omniglot.npz, or torchvision's root folder"
+    )
+    parser.add_argument("--faces", help="orl_faces.npz: the first part on faces, too")
+    parser.add_argument("--epochs", type=int, default=15, help="of each training")
+    parser.add_argument("--n-episodes", type=int, default=4000, help="of each score")
+    parser.add_argument("--n-draws", type=int, default=200, help="of classes")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="little of all")
+    args = parser.parse_args()
+    if args.quick:
+        args.epochs, args.n_episodes, args.n_draws, args.seeds = 1, 500, 20, 2
+    start = time.perf_counter()
+    print(machine(), flush=True)
+    omniglot = load_omniglot(args.data, subset="all", image_size=28)
+    characters_part(omniglot, args)
+    if args.faces:
+        faces_part(args)
+    intervals_part(args)
     print(f"({(time.perf_counter() - start) / 60:.1f} min)")
 
 
