@@ -1,5 +1,6 @@
 """Same class or not, for each pair."""
 
+import math
 from numbers import Real
 
 import torch
@@ -135,10 +136,11 @@ class BinaryCrossEntropyLoss(PairLoss):
         if self.reduction == "clipped":
             return masked_mean(costs - self.clip, kind & (costs > self.clip))
         if self.reduction == "top":
-            ranked = costs.masked_fill(~kind, -1).flatten().sort(descending=True)[0]
-            count = (self.top * kind.sum()).ceil()
-            rank = torch.arange(len(ranked), device=ranked.device)
-            return masked_mean(ranked, rank < count)
+            # As many as the share could be; how many it is stays on the device.
+            most = math.ceil(self.top * kind.numel())
+            ranked = costs.masked_fill(~kind, -1).flatten().topk(most)[0]
+            count = (self.top * kind.sum().double()).ceil()
+            return masked_mean(ranked, torch.arange(most, device=kind.device) < count)
         if self.reduction == "focal":
             # (1 - p)**gamma, whose gradient is finite also where p is 1.
             costs = costs * (-self.gamma * F.softplus(-wrong)).exp()

@@ -133,13 +133,24 @@ class TripletLoss(PairLoss):
         margin = self._margin(pairs.embedding_dim, pairs.score_type)
         if self.mining == "batch_hard":
             return self._batch_hard(distances, pairs, margin)
-        mates, strangers = _count_triplets(
-            distances.detach(), pairs, margin, self.mining == "semi_hard"
+        return self._all_triplets(distances, pairs, margin)
+
+    def _all_triplets(self, distances, pairs: Pairs, margin: float):
+        # The one question put to the device: class mates a sample has, at most.
+        most = int(pairs.same.sum(dim=1).max())
+        mates = distances.masked_fill(~pairs.same, -1).topk(most, dim=1)[0]
+        highest = torch.finfo(distances.dtype).max
+        strangers = distances.masked_fill(~pairs.different, highest).sort(dim=1)[0]
+        ends = mates + margin
+        semi_hard = self.mining == "semi_hard"
+        of_mate, of_stranger = _count_triplets(
+            mates.detach(), ends.detach(), strangers.detach(), semi_hard
         )
-        n_triplets = mates.sum().clamp(min=1)
-        # The sum over triplets of margin + d(a, p) - d(a, n), by distances.
-        ends = distances + margin
-        return (mates / n_triplets * ends - strangers / n_triplets * distances).sum()
+        # The mean over triplets of margin + d(a, p) - d(a, n), by distances.
+        n_triplets = of_mate.sum().clamp(min=1)
+        own = of_mate.to(distances.dtype) / n_triplets * ends
+        other = of_stranger.to(distances.dtype) / n_triplets * strangers
+        return own.sum() - other.sum()
 
     def _batch_hard(self, distances, pairs: Pairs, margin: float):
         farthest = distances.masked_fill(~pairs.same, -1).amax(dim=1)
@@ -193,21 +204,17 @@ class TripletLoss(PairLoss):
         )
 
 
-def _count_triplets(distances, pairs: Pairs, margin: float, semi_hard: bool):
+def _count_triplets(mates, ends, strangers, semi_hard: bool):
     """Return in how many triplets each class mate and each stranger stands.
 
-    Both are counted by comparing the same numbers, so that rounding cannot count a
-    triplet once only.
+    The strangers of an anchor that make a triplet with a mate are a run of its sorted
+    strangers, up to the end; the runs are added up by their first and last places.
     """
-    n = len(distances)
-    ends = distances + margin
-    strangers = distances.masked_fill(~pairs.different, torch.inf).sort(dim=1)[0]
-    mates = ends.masked_fill(~pairs.same, -torch.inf).sort(dim=1)[0]
-    # d(a, n) below the end, for semi-hard ones up to it ...
-    of_mate = torch.searchsorted(strangers, ends, right=semi_hard)
-    of_stranger = n - torch.searchsorted(mates, distances, right=not semi_hard)
-    if semi_hard:  # ... less those not above d(a, p)
-        mates = distances.masked_fill(~pairs.same, -torch.inf).sort(dim=1)[0]
-        of_mate = of_mate - torch.searchsorted(strangers, distances, right=True)
-        of_stranger = of_stranger - (n - torch.searchsorted(mates, distances))
-    return of_mate * pairs.same, of_stranger * pairs.different
+    is_mate = (mates >= 0).long()
+    last = torch.searchsorted(strangers, ends, right=semi_hard)
+    first = torch.zeros_like(last)
+    if semi_hard:
+        first = torch.searchsorted(strangers, mates, right=True)
+    runs = last.new_zeros(len(strangers), strangers.shape[1] + 1)
+    runs.scatter_add_(1, first, is_mate).scatter_add_(1, last, -is_mate)
+    return (last - first) * is_mate, runs.cumsum(dim=1)[:, :-1]
