@@ -498,9 +498,10 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         "estimator",
-        [make_pipeline(PCA(2), PrototypeClassifier()), PCA(2), _siamese(),
-         make_pipeline(_siamese(), GaussianNB()), FrozenEstimator(PCA(2))],
-        ids=["pipeline", "pca", "siamese", "siamese pipeline", "frozen"],
+        [make_pipeline(StandardScaler(), PrototypeClassifier()), StandardScaler(),
+         _siamese(), make_pipeline(_siamese(), GaussianNB()),
+         FrozenEstimator(StandardScaler())],
+        ids=["pipeline", "scaler", "siamese", "siamese pipeline", "frozen"],
     )  # fmt: skip
     def test_what_is_not_fitted(self, estimator):
         with pytest.raises(NotFittedError):

@@ -321,8 +321,8 @@ class TestGroups:
     def test_with_routing_one_has_to_say(self):
         asked = {"cv": ClassKFold(3), "params": {"groups": BURSTS}}
         args = (_pipe(), X_BURSTS, Y_BURSTS)
+        plain = cross_val_score(*args, cv=ClassKFold(3), scoring=SCORER)
         with sklearn.config_context(enable_metadata_routing=True):
-            plain = cross_val_score(*args, cv=ClassKFold(3), scoring=SCORER)
             with pytest.raises(UnsetMetadataPassedError, match="set_score_request"):
                 cross_val_score(*args, scoring=clone(SCORER), **asked)
             ignoring = clone(SCORER).set_score_request(groups=False)
