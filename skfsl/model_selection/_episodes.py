@@ -132,9 +132,9 @@ def iter_episodes(
     ------
     ValueError
         If y has fewer classes than `n_way`, or a class has too few samples, or too few
-        groups, or if there are not `n_episodes` without replacement. Raised at the
-        call, not at the first episode, but for groups of several classes that turn out
-        to leave no queries.
+        groups, or if there are not `n_episodes` without replacement, or not
+        `n_unknown` samples of other classes. Raised at the call, not at the first
+        episode, but for groups of several classes that turn out to leave no queries.
 
     Warns
     -----

@@ -69,7 +69,12 @@ def score_by_neighbors(
     classifier._validate_params()
     power = classifier.p if classifier.metric == "minkowski" else None
     as_euclidean = classifier.metric in (*_EUCLIDEAN, "cosine") or power == 2
-    if not as_euclidean or classifier.metric_params or sparse.issparse(X):
+    if (
+        not as_euclidean
+        or classifier.metric_params
+        or classifier.n_neighbors is None
+        or sparse.issparse(X)
+    ):
         for block in blocks:
             yield _fitted_scores(classifier, X, codes, block)
         return
