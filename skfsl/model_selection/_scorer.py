@@ -114,6 +114,7 @@ class EpisodicScorer(BaseEstimator):
         "return_stats": ["boolean"],
         "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both")],
     }
+
     def __init__(
         self, n_way=5, *, n_shot=1, n_query=None, n_episodes=600, metric="accuracy",
         imbalance=None, replace=True, small_classes="raise", return_stats=False,

@@ -7,16 +7,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
+from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
-from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import (
     accuracy_score,
@@ -26,13 +24,6 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import (
     GridSearchCV,
-    GroupKFold,
-    HalvingGridSearchCV,
-    RandomizedSearchCV,
-    cross_val_score,
-    cross_validate,
-    learning_curve,
-    validation_curve,
 )
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier as SklearnKNN
@@ -50,10 +41,8 @@ from skfsl import (
 )
 from skfsl.exceptions import MetricMismatchWarning, SeenSamplesWarning
 from skfsl.model_selection import (
-    ClassKFold,
     EpisodicScorer,
     iter_episodes,
-    make_episodic_scorer,
 )
 from skfsl.model_selection._episodes import episode_blocks
 
@@ -288,7 +277,8 @@ def test_a_score_is_that_of_slow_loops(case, metric):
 
 @pytest.mark.parametrize(
     "case",
-    [c for c in CASES if c.name in {"bare pca", "KNeighborsClassifier(n_neighbors=2, weights='distance')",
+    [c for c in CASES if c.name in {
+        "bare pca", "KNeighborsClassifier(n_neighbors=2, weights='distance')",
                                     "pca and GaussianNB()"}],
     ids=_name,
 )  # fmt: skip
