@@ -137,9 +137,10 @@ class BinaryCrossEntropyLoss(PairLoss):
             return masked_mean(costs - self.clip, kind & (costs > self.clip))
         if self.reduction == "top":
             # As many as the share could be; how many it is stays on the device.
-            most = math.ceil(self.top * kind.numel())
+            most = max(1, math.ceil(self.top * kind.numel()))
             ranked = costs.masked_fill(~kind, -1).flatten().topk(most)[0]
-            count = (self.top * kind.sum().double()).ceil()
+            # 0.1 of 30 is 3, whatever its last digit.
+            count = (self.top * kind.sum() - 1e-3).ceil().clamp(min=1) * kind.any()
             return masked_mean(ranked, torch.arange(most, device=kind.device) < count)
         if self.reduction == "focal":
             # (1 - p)**gamma, whose gradient is finite also where p is 1.

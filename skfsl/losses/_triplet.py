@@ -58,8 +58,8 @@ class TripletLoss(PairLoss):
     class mate and a stranger), 0 where there is none: semi-hard triplets run out both
     when all is learned and when embeddings coincide.
 
-    It departs from [1]_ in the distances, which are squared there, in that anchors
-    are compared within the batch with all semi-hard strangers rather than with one;
+    It departs from [1]_ in the distances, which are squared there, and in that an
+    anchor and its mate meet all semi-hard strangers of the batch rather than one;
     [2]_ found that squared distances collapse more easily.
 
     No triplet is ever formed: the loss is linear in the distances, each weighed by the
