@@ -20,8 +20,10 @@ _ELEMENTS = {"cpu": 64 * 28 * 28, "other": 2048 * 28 * 28}
 _MIN_ROWS = 16
 
 
-def to_tensor(X: np.ndarray) -> torch.Tensor:
+def to_tensor(X: np.ndarray | torch.Tensor) -> torch.Tensor:
     """View an array as a tensor; copy what torch cannot view safely."""
+    if isinstance(X, torch.Tensor):
+        return X
     if not X.flags.writeable or any(stride < 0 for stride in X.strides):
         X = X.copy(order="K")
         if any(stride < 0 for stride in X.strides):
@@ -72,24 +74,56 @@ def _room_for_staging(device: torch.device) -> float:
 
 
 class Batches:
-    """One epoch of batches each time it is iterated."""
+    """One epoch of batches each time it is iterated.
 
-    def __init__(self, staged: Staged, sampler: Any, rng: np.random.RandomState):
+    A batch of indices of shape (n,) is samples, all of whose pairs count. One of shape
+    (2, k) is k pairs, and only these count: its samples are taken once each, and the
+    places of the pairs among them go along.
+
+    Parameters
+    ----------
+    staged : Staged
+        The training samples.
+    sampler : bound sampler
+        Batches of indices, an epoch at a time.
+    rng : RandomState
+        Draws the batches.
+    tell : callable
+        Called once an epoch by a sampler with ``wants_scores``: what it returns are
+        further arguments of ``sampler.epoch``.
+    """
+
+    def __init__(
+        self, staged: Staged, sampler: Any, rng: np.random.RandomState, tell: Callable
+    ):
         self.staged = staged
         self.sampler = sampler
         self.rng = rng
+        self.tell = tell
 
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for indices in self.sampler.epoch(self.rng):
-            yield self.staged.take(np.asarray(indices, dtype=np.int64))
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        told = self.tell() if getattr(self.sampler, "wants_scores", False) else {}
+        for drawn in self.sampler.epoch(self.rng, **told):
+            indices = np.asarray(drawn, dtype=np.int64)
+            if indices.ndim == 1:
+                yield self.staged.take(indices)
+                continue
+            if indices.ndim != 2 or len(indices) != 2:
+                raise ValueError(
+                    f"A sampler must draw indices of samples, of shape (n,), or of "
+                    f"pairs, of shape (2, n_pairs). Got shape {indices.shape}."
+                )
+            samples, places = np.unique(indices, return_inverse=True)
+            pairs = torch.from_numpy(places.reshape(indices.shape))
+            yield *self.staged.take(samples), pairs.to(self.staged.device)
 
 
 def embed(
     module: nn.Module,
-    X: np.ndarray,
+    X: np.ndarray | torch.Tensor,
     device: torch.device,
     dtype: torch.dtype,
     views: Sequence[Callable] = (),
@@ -100,7 +134,7 @@ def embed(
     ----------
     module : nn.Module
         In evaluation mode: its mode is not touched, so that threads may share it.
-    X : ndarray of shape (n, d) or (n, c, h, w)
+    X : ndarray or Tensor of shape (n, d) or (n, c, h, w)
         float32, or uint8 images.
     device : torch.device
         The device of `module`.

@@ -14,6 +14,7 @@ from torch import nn
 
 from skfsl.exceptions import TrainingDivergedError
 from skfsl.siamese._data import Batches, Staged, autocast
+from skfsl.siamese._pair_scores import PairScores
 from skfsl.siamese._schedule import cosine_factor
 
 __all__ = ["SiameseNet"]
@@ -30,8 +31,21 @@ class _Criterion(nn.Module):
         super().__init__()
         self.loss = loss
 
-    def forward(self, embeddings, labels, head):
-        return self.loss(embeddings.float(), labels, head)
+    def forward(self, embeddings, labels, head, pairs=None):
+        if pairs is None:
+            return self.loss(embeddings.float(), labels, head)
+        if not hasattr(self.loss, "paired"):
+            # A loss of another library is wrapped.
+            loss = getattr(self.loss, "loss", self.loss)
+            raise ValueError(
+                f"{type(loss).__name__} does not take given pairs, and the "
+                f"sampler draws some. Set all_pairs=True in the sampler, or choose a "
+                f"loss that judges pairs one by one, such as ContrastiveLoss."
+            )
+        left, right = pairs
+        same = labels[left] == labels[right]
+        embeddings = embeddings.float()
+        return self.loss.paired(embeddings[left], embeddings[right], same, head)
 
 
 class SiameseNet(NeuralNet):
@@ -42,7 +56,9 @@ class SiameseNet(NeuralNet):
     module : SiameseModule
         Trained in place.
     loss : callable
-        ``loss(embeddings, labels, head) -> scalar``.
+        ``loss(embeddings, labels, head) -> scalar``; for given pairs it has
+        ``paired(a, b, same, head) -> scalar``, of embeddings (n_pairs, d) and bool
+        (n_pairs,).
     sampler : bound sampler
         Batches of indices, an epoch at a time.
     rng : RandomState
@@ -149,7 +165,12 @@ class SiameseNet(NeuralNet):
 
     def get_iterator(self, dataset: Staged, training=False):
         """Return batches taken by index from the staged data."""
-        return Batches(dataset, self.sampler, self.rng)
+
+        def tell():
+            done = (len(self.history) - 1) / self.max_epochs
+            return {"scores": PairScores(self.module_, dataset), "progress": done}
+
+        return Batches(dataset, self.sampler, self.rng, tell)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run the batches of an epoch; the loss comes off the device once."""
@@ -182,12 +203,12 @@ class SiameseNet(NeuralNet):
     def train_step_single(self, batch, **fit_params):
         """Embed a batch, score all its pairs, go one step back through both."""
         self._set_training(True)
-        x, labels = batch
+        x, labels, *pairs = batch
         if self.augment is not None:
             x = self._augmented(x)
         with autocast(torch.device(self.device), self.dtype):
             embeddings = self.infer(x)
-        loss = self.criterion_(embeddings, labels, self.module_.head)
+        loss = self.criterion_(embeddings, labels, self.module_.head, *pairs)
         loss.backward()
         return {"loss": loss, "y_pred": embeddings}
 
