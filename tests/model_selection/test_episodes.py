@@ -669,6 +669,18 @@ class TestGroups:
             assert (groups[support] < 1000).all()
             assert (groups[query] >= 1000).all()
 
+    def test_support_examples_of_a_long_burst_beside_many_short_ones(self):
+        # Twenty-five are to be had without the short ones only.
+        y = np.repeat(np.arange(10), 50)
+        groups = np.where(np.arange(500) % 50 < 30, 1000 + y, np.arange(500) // 2)
+        episodes = iter_episodes(
+            None, y, n_way=10, n_shot=25, n_query=10, groups=groups, n_episodes=20,
+            random_state=0,
+        )  # fmt: skip
+        for support, query in episodes:
+            assert (groups[support] >= 1000).all()
+            assert (groups[query] < 1000).all()
+
     def test_classes_of_one_group_are_named(self):
         y = np.repeat(["ape", "bee", "cow"], 6)
         groups = np.r_[np.arange(6), np.full(6, 7), np.full(6, 8)]
