@@ -65,12 +65,12 @@ def test_normalisation_in_the_weights_is_the_same_function(part, monkeypatch):
     torch.testing.assert_close(folded, module(x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("n", [1, 40])
-def test_gradients_go_through_the_normalisation_in_the_weights(n):
+@pytest.mark.parametrize("side", [1, 4])
+def test_gradients_go_through_the_normalisation_in_the_weights(side):
     torch.manual_seed(0)
     layer = ConvNorm(3, 5, 3).eval()
     nn.init.normal_(layer.norm.bias)
-    x = torch.rand(n, 3, 4, 4)
+    x = torch.rand(20, 3, side, side)
     grads = []
     for f in (layer, lambda x: layer.norm(nn.Conv2d.forward(layer, x))):
         layer.zero_grad()
