@@ -674,7 +674,7 @@ class TestGroups:
         y = np.repeat(np.arange(10), 50)
         groups = np.where(np.arange(500) % 50 < 30, 1000 + y, np.arange(500) // 2)
         episodes = iter_episodes(
-            None, y, n_way=10, n_shot=25, n_query=10, groups=groups, n_episodes=20,
+            None, y, n_way=10, n_shot=25, n_query=20, groups=groups, n_episodes=20,
             random_state=0,
         )  # fmt: skip
         for support, query in episodes:
