@@ -19,6 +19,7 @@ from skfsl.siamese._module import (
     resolve_part,
 )
 from skfsl.siamese._net import SiameseNet, is_callback
+from skfsl.siamese._sampling import bind_sampler
 from skfsl.siamese._schedule import ClassValidation, split_classes
 from skfsl.siamese._sklearn_callbacks import epoch_tasks
 from skfsl.siamese._views import check_views
@@ -39,7 +40,7 @@ OPTIMIZERS = {
 }
 
 
-def learn(estimator, X, y, *, reset, module):
+def learn(estimator, X, y, *, reset, module, groups=None):
     """Train, aside, and publish what was learned in one step.
 
     Parameters
@@ -52,6 +53,8 @@ def learn(estimator, X, y, *, reset, module):
         Whether what was learned before is forgotten, but for `module`.
     module : SiameseModule or None
         The network to go on from; a copy of it is trained. None makes a new one.
+    groups : array-like or None
+        For the sampler.
 
     Returns
     -------
@@ -90,8 +93,13 @@ def learn(estimator, X, y, *, reset, module):
         training = np.flatnonzero(~validates) if len(held_out) else slice(None)
         staged = samples[training]
         module = _make_module(work, module, staged, device)
+        sampler = None
+        if work.max_epochs:
+            sampler = bind_sampler(
+                work.sampler, work.loss, classes, codes, groups, training
+            )
         net, close = _make_net(
-            estimator, work, module, codes, training, rng, (X, y, len(classes))
+            estimator, work, module, sampler, rng, (X, y, len(classes))
         )
         if len(held_out):
             net.validation = _make_validation(
@@ -197,11 +205,10 @@ def _make_module(work, module, samples, device):
     return module.to(device)
 
 
-def _make_net(estimator, work, module, codes, training, rng, data):
+def _make_net(estimator, work, module, sampler, rng, data):
     """Put the net together and open the task of scikit-learn's callbacks."""
     X, y, n_classes = data
     loss = build_loss(work.loss, module.head, work.embedding_dim_, n_classes)
-    sampler = _bind_sampler(work, codes, training) if work.max_epochs else None
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
 
     def reached(net):
@@ -233,20 +240,6 @@ def _make_net(estimator, work, module, codes, training, rng, data):
         verbose=int(work.verbose),
     )
     return net, close
-
-
-def _bind_sampler(work, codes, training):
-    sampler = resolve_part(work.sampler, "sampler")
-    try:
-        return sampler.build(codes[training])
-    except ValueError as error:
-        n_held_out = len(np.unique(codes)) - len(np.unique(codes[training]))
-        if not n_held_out:
-            raise
-        raise ValueError(
-            f"{error} {n_held_out} classes more are held out to validate: "
-            f"validation_fraction=0 trains on all."
-        )
 
 
 def _make_validation(work, samples, codes, rng):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from torch import nn
 
 from skfsl.exceptions import TrainingDivergedError
 from skfsl.siamese._data import Staged, embed
+from skfsl.siamese._module import SiameseModule
 
 __all__ = ["PairScores"]
 
@@ -26,7 +26,7 @@ class PairScores:
         The training samples.
     """
 
-    def __init__(self, module: nn.Module, staged: Staged):
+    def __init__(self, module: SiameseModule, staged: Staged):
         self.module = module
         self.staged = staged
         self.embeddings: torch.Tensor | None = None

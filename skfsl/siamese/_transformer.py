@@ -266,7 +266,7 @@ class SiameseTransformer(
         return super().set_params(**nested)
 
     @with_callbacks
-    def fit(self, X, y):
+    def fit(self, X, y, groups=None):
         """Learn the metric.
 
         Parameters
@@ -276,6 +276,10 @@ class SiameseTransformer(
         y : array-like of shape (n,)
             Class labels: integers or strings; at least two classes, of which one has
             two samples.
+        groups : array-like of shape (n,), default=None
+            What the classes belong to: an alphabet, a genus, a family of products;
+            all samples of a class are of one group. A sampler with `group_share`
+            draws classes by them.
 
         Returns
         -------
@@ -284,10 +288,10 @@ class SiameseTransformer(
         """
         go_on = self.warm_start and hasattr(self, "net_")
         module = self.net_.module_ if go_on else None
-        return learn(self, X, y, reset=True, module=module)
+        return learn(self, X, y, reset=True, module=module, groups=groups)
 
     @with_callbacks
-    def partial_fit(self, X, y):
+    def partial_fit(self, X, y, groups=None):
         """Go on training with new data, from the weights there are.
 
         Parameters
@@ -296,6 +300,8 @@ class SiameseTransformer(
             Samples of the kind, size and channels of those of `fit`.
         y : array-like of shape (n,)
             Class labels; they may be new ones.
+        groups : array-like of shape (n,), default=None
+            As in `fit`.
 
         Returns
         -------
@@ -303,9 +309,8 @@ class SiameseTransformer(
             Trained for `max_epochs` more on X; unfitted, this is `fit`. When an error
             is raised, the estimator is as it was before.
         """
-        if not hasattr(self, "net_"):
-            return learn(self, X, y, reset=True, module=None)
-        return learn(self, X, y, reset=False, module=self.net_.module_)
+        module = self.net_.module_ if hasattr(self, "net_") else None
+        return learn(self, X, y, reset=module is None, module=module, groups=groups)
 
     def transform(self, X):
         """Embed samples.
