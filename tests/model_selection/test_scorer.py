@@ -430,7 +430,7 @@ def test_a_fold_is_embedded_once_and_nothing_is_fitted_again(last, return_stats)
 
 def test_the_metric_that_comes_out_last_counts():
     scaler, teacher = StandardScaler().fit(XB), Teaches("manhattan")
-    scorer = EpisodicScorer(4, n_query=3, n_episodes=5)
+    scorer = EpisodicScorer(4, n_query=3, n_episodes=40)
     for pipe, metric in (
         (make_pipeline(scaler, teacher), "manhattan"),
         (make_pipeline(scaler, FrozenEstimator(teacher), "passthrough"), "manhattan"),
@@ -440,7 +440,9 @@ def test_the_metric_that_comes_out_last_counts():
     ):
         steps = [scaler, teacher] if metric == "manhattan" else [teacher, scaler]
         expected = _slow(scorer, steps, PrototypeClassifier(metric), XN, YN)
-        assert scorer(pipe, XN, YN) == expected
+        assert scorer(pipe, XN, YN) == pytest.approx(expected)
+        for other in {"euclidean", "manhattan"} - {metric}:
+            assert expected != _slow(scorer, steps, PrototypeClassifier(other), XN, YN)
 
 
 def test_a_metric_that_is_no_plain_one_is_warned_of():
