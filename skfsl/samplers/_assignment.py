@@ -91,9 +91,13 @@ def _standardised(block, same, scores) -> np.ndarray:
     """Score all pairs of a block, in standard deviations of those between classes."""
     found = np.array(scores(block, block), dtype=np.float32)
     different = ~same
-    if different.any():
-        found -= found.mean(where=different, dtype=np.float64)
-        found /= max(
-            found.std(where=different, dtype=np.float64), np.finfo(np.float32).tiny
-        )
+    if not different.any():
+        return np.zeros_like(found)
+    mean = found.mean(where=different, dtype=np.float64)
+    deviation = found.std(where=different, dtype=np.float64)
+    # What is left of equal scores is their rounding.
+    if deviation <= 1e-6 * abs(mean):
+        return np.zeros_like(found)
+    found -= mean
+    found /= deviation
     return found

@@ -43,8 +43,8 @@ class HardPairsSampler(Part):
 
     noise : float, default=100.0
         At the start, the largest random number that is added to each score, in
-        standard deviations of the scores of two classes: at 100 pairs are all but
-        random.
+        standard deviations of the scores of two classes. The more samples are
+        assigned together, the larger it must be for pairs that are all but random.
 
     final_noise : float, default=0.25
         The same at the end of annealing.
@@ -98,7 +98,7 @@ class HardPairsSampler(Part):
     ...     distances = np.abs(x[a] - x[b])[y[a] != y[b]]
     ...     print(f"{distances.mean():.1f}")
     33.3
-    9.2
+    9.0
     2.7
     """
 
@@ -213,6 +213,7 @@ class BoundHardPairs(BoundBalancedPairs):
         """
         random = scores is None or self._n_epochs < self.warm_up
         self._n_epochs += 1
+        same = self._same(rng)
         if random:
             different = self._different(rng)
         else:
@@ -226,7 +227,7 @@ class BoundHardPairs(BoundBalancedPairs):
                     block_size=self.block_size,
                 )
             different = self._ahead.pop()
-        pairs = mix(self._same(rng), different, rng)
+        pairs = mix(same, different, rng)
         yield from to_batches(pairs, len(self), self.all_pairs)
 
     def _noise(self, progress: float) -> float:

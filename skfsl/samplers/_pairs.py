@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils.random import sample_without_replacement
 
 from skfsl.utils._sklearn_private import Interval
 
@@ -24,9 +23,6 @@ CONSTRAINTS: dict[str, Any] = {
     "n_pairs": [Interval(Integral, 2, None, closed="left")],
     "all_pairs": ["boolean"],
 }
-
-# Above this many ranks they are not written down to be permuted.
-_MANY = 10**7
 
 
 def check_pairs(sizes: np.ndarray) -> None:
@@ -138,14 +134,11 @@ def draw_ranks(total: int, n: int, rng: np.random.RandomState) -> np.ndarray:
         In no order. Memory is O(n), whatever `total`.
     """
     rounds, rest = divmod(n, total)
-    # What "auto" does in between is to permute all numbers there are.
-    sparing = total > _MANY and rest > total / 100
-    drawn = sample_without_replacement(
-        total,
-        rest,
-        method="reservoir_sampling" if sparing else "auto",
-        random_state=rng,
-    )
+    drawn = np.empty(0, dtype=np.int64)
+    while len(drawn) < rest:
+        more = rng.randint(total, size=rest, dtype=np.int64)
+        drawn = np.unique(np.concatenate([drawn, more]))
+    drawn = rng.permutation(drawn)[:rest]
     return np.concatenate([*(np.arange(total) for _ in range(rounds)), drawn])
 
 

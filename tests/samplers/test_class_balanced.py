@@ -22,7 +22,7 @@ class_sizes = st.lists(st.integers(1, 12), min_size=2, max_size=8)
     sizes=class_sizes,
     n_way=st.integers(2, 8),
     n_shot=st.integers(1, 9),
-    class_weight=st.sampled_from(["proportional", "uniform"]),
+    class_weight=st.sampled_from(["proportional", "sqrt", "uniform"]),
     seed=st.integers(0, 99),
 )
 def test_every_batch_is_as_asked(sizes, n_way, n_shot, class_weight, seed):
@@ -93,6 +93,21 @@ def test_uniform_draws_all_classes_alike():
     np.testing.assert_allclose(share, 0.25, atol=0.02)
 
 
+def test_sqrt_draws_classes_by_the_root_of_their_size():
+    y = np.repeat(np.arange(3), [4, 100, 900])
+    sampler = ClassBalancedSampler(
+        2, n_shot=1, class_weight="sqrt", n_batches=4000
+    ).build(y)
+    share = np.bincount(y[np.concatenate(batches(sampler))]) / 4000
+    # P(class in a draw of two), by the order of the two.
+    p = np.sqrt([4, 100, 900]) / np.sqrt([4, 100, 900]).sum()
+    expected = [
+        p[i] + sum(p[j] * p[i] / (1 - p[j]) for j in range(3) if j != i)
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(share, expected, atol=0.03)
+
+
 def test_epochs_follow_the_generator_alone():
     y = np.repeat(np.arange(8), 9)
     sampler = ClassBalancedSampler(4, n_shot=3).build(y)
@@ -131,7 +146,13 @@ def test_one_class_raises():
 
 @pytest.mark.parametrize(
     "bad",
-    [{"n_way": 1}, {"n_shot": 0}, {"class_weight": "balanced"}, {"n_batches": 0.5}],
+    [
+        {"n_way": 1},
+        {"n_shot": 0},
+        {"class_weight": "balanced"},
+        {"n_batches": 0.5},
+        {"group_share": 1.5},
+    ],
 )
 def test_bad_parameters_raise(bad):
     with pytest.raises(ValueError, match=f"'{next(iter(bad))}' parameter of ClassBal"):
@@ -156,3 +177,109 @@ def test_importing_samplers_and_episodes_leaves_torch_asleep():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def groups_of_batches(group, y, sampler, n_shot):
+    """Return, a batch, how many of its classes are of each group."""
+    for batch in batches(sampler):
+        yield np.bincount(group[y[batch][::n_shot]], minlength=group.max() + 1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    group_sizes=st.lists(st.integers(1, 9), min_size=2, max_size=6),
+    share=st.floats(0, 1),
+    class_weight=st.sampled_from(["proportional", "sqrt", "uniform"]),
+    seed=st.integers(0, 99),
+)
+def test_a_share_of_each_batch_is_of_one_group(group_sizes, share, class_weight, seed):
+    rng = np.random.RandomState(seed)
+    group = rng.permutation(np.repeat(np.arange(len(group_sizes)), group_sizes))
+    y = rng.permutation(np.repeat(np.arange(len(group)), rng.randint(1, 9, len(group))))
+    n_way = rng.randint(2, len(group) + 1)
+    sampler = ClassBalancedSampler(
+        n_way, n_shot=2, group_share=share, class_weight=class_weight, n_batches=20
+    ).build(y, groups=group[y])
+    for counts in groups_of_batches(group, y, sampler, 2):
+        assert counts.sum() == n_way
+        if class_weight != "proportional":  # else what is exhausted is left out
+            # Groups are taken whole, one after the other, until there are enough.
+            whole = counts == group_sizes
+            assert counts[whole].sum() + counts[~whole].max(initial=0) >= round(
+                share * n_way
+            )
+
+
+def test_three_quarters_of_each_batch_of_one_alphabet():
+    group = np.repeat(np.arange(10), 30)
+    y = np.repeat(np.arange(300), 5)
+    sampler = ClassBalancedSampler(40, n_shot=2, group_share=0.75).build(y, group[y])
+    main = [c.max() for c in groups_of_batches(group, y, sampler, 2)]
+    # Towards the end of an epoch of proportional draws groups are exhausted.
+    assert set(main[: len(main) // 3]) == {30}
+    assert np.median(main) >= 28
+
+
+def test_half_of_a_batch_is_of_one_group_where_groups_are_given():
+    group = np.repeat([0, 1, 2, 3], 20)
+    y = np.repeat(np.arange(80), 3)
+    sampler = ClassBalancedSampler(20, n_shot=2, class_weight="uniform").build(
+        y, groups=group[y]
+    )
+    for counts in groups_of_batches(group, y, sampler, 2):
+        assert counts.max() >= 10
+
+
+def test_a_small_group_is_filled_up_from_another():
+    group = np.repeat(np.arange(10), 3)
+    y = np.repeat(np.arange(30), 3)
+    sampler = ClassBalancedSampler(
+        9, n_shot=2, group_share=1, class_weight="uniform"
+    ).build(y, groups=group[y])
+    for counts in groups_of_batches(group, y, sampler, 2):
+        assert sorted(counts[counts > 0]) == [3, 3, 3]
+
+
+def test_groups_come_up_by_the_weights_of_their_classes():
+    group = np.repeat([0, 1], [3, 9])
+    y = np.repeat(np.arange(12), 5)
+    sampler = ClassBalancedSampler(
+        3, n_shot=1, group_share=1, class_weight="uniform", n_batches=4000
+    ).build(y, groups=group[y])
+    small = [c[0] == 3 for c in groups_of_batches(group, y, sampler, 1)]
+    assert np.mean(small) == pytest.approx(1 / 4, abs=0.03)
+
+
+def test_an_epoch_by_groups_sees_each_sample_about_once():
+    group = np.repeat(np.arange(10), 12)
+    y = np.repeat(np.arange(120), 6)
+    sampler = ClassBalancedSampler(12, n_shot=2, group_share=0.75).build(y, group[y])
+    times = np.bincount(np.concatenate(batches(sampler)), minlength=len(y))
+    assert (times == 1).mean() > 0.9
+
+
+def test_share_0_does_not_look_at_the_groups():
+    y = np.repeat(np.arange(8), 9)
+    sampler = ClassBalancedSampler(4, n_shot=3, group_share=0)
+    np.testing.assert_array_equal(
+        batches(sampler.build(y)), batches(sampler.build(y, groups=y % 2))
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "match"),
+    [
+        (["a", "b", "b", "b"], r"Class 3 is in groups '[ab]' and '[ab]'\."),
+        (["a", "a", "b"], "Got 3 groups for 4 samples"),
+        ([0, 0, np.nan, 1], "groups contains NaN"),
+        ([[0, 1]] * 4, r"Got shape \(4, 2\)"),
+    ],
+)
+def test_bad_groups_raise(groups, match):
+    with pytest.raises(ValueError, match=match):
+        ClassBalancedSampler().build(np.array([3, 3, 7, 7]), groups=groups)
+
+
+def test_a_share_without_groups_raises():
+    with pytest.raises(ValueError, match=r"group_share=0\.5 needs groups\. Pass fit"):
+        ClassBalancedSampler(group_share=0.5).build(np.repeat([0, 1], 5))
