@@ -59,7 +59,8 @@ class SiameseTransformer(
         What is minimised: "prototypical", "contrastive", or any
         ``loss(embeddings, labels)`` such as those of pytorch-metric-learning.
     sampler : str or skfsl.samplers part, default="class_balanced"
-        What makes batches: some samples each of some classes.
+        What makes batches: "class_balanced", "episode", "balanced_pairs",
+        "hard_pairs", "product_pairs" or "random_pairs".
     optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, \
             default="adamw"
         What follows the gradient.
