@@ -127,12 +127,13 @@ def _distinct(
     """
     widest = counts.max()
     chance = rng.random_sample((widest, len(sizes)))
-    drawn = np.full((len(sizes), widest), -1)
+    by_step = np.empty((widest, len(sizes)), dtype=np.int64)
     for step in range(widest):
         largest = sizes - counts + step
         pick = (chance[step] * (largest + 1)).astype(np.int64)
-        taken = (drawn[:, :step] == pick[:, np.newaxis]).any(axis=1)
-        drawn[:, step] = np.where(taken, largest, pick)
+        taken = (by_step[:step] == pick).any(axis=0)
+        by_step[step] = np.where(taken, largest, pick)
+    drawn = by_step.T
     # Its order is not uniform: the larger ones come late.
     keys = np.asarray(rng.random_sample(drawn.shape))
     beyond = np.arange(widest) >= counts[:, np.newaxis]

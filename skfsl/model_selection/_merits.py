@@ -143,7 +143,6 @@ def _each_left_out(played: Played, metric) -> Iterator[Played]:
     answered = np.maximum(played.answer, 0)[..., np.newaxis]
     np.put_along_axis(scores, answered, -np.inf, axis=2)
     second = scores.argmax(axis=2)
-    by_scores = np.array_equal(played.scores.max(axis=2), played.familiarity)
     for position in range(played.classes.shape[1]):
         others = played.truth != position
         if played.block.valid is not None:
@@ -154,8 +153,6 @@ def _each_left_out(played: Played, metric) -> Iterator[Played]:
             scores = played.scores.copy()
             scores[:, :, position] = -np.inf
             rest = replace(rest, scores=scores)
-            if by_scores:
-                rest = replace(rest, familiarity=scores.max(axis=2))
         yield rest
 
 
@@ -193,7 +190,10 @@ def _auroc(played: Played) -> np.ndarray:
     if played.block.valid is not None:
         unknown &= played.block.valid
     areas = np.empty(len(known))
-    for i, familiarity in enumerate(played.familiarity):
+    highest = played.familiarity
+    if highest is None:
+        highest = played.scores.max(axis=2)
+    for i, familiarity in enumerate(highest):
         rank = rankdata(np.r_[familiarity[known[i]], familiarity[unknown[i]]])
         n_known, n_unknown = known[i].sum(), unknown[i].sum()
         below = rank[:n_known].sum() - n_known * (n_known + 1) / 2

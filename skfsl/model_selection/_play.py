@@ -40,7 +40,7 @@ class Played:
     scores : ndarray of shape (n_episodes, n_query, n_way) or None
         Higher is closer.
     familiarity : ndarray of shape (n_episodes, n_query) or None
-        Higher is more familiar.
+        Higher is more familiar. None: the highest score is.
     """
 
     block: Block
@@ -148,11 +148,9 @@ class Player:
         answer[own[answer] != predicted] = -1
         scores = familiarity = None
         if wanted == "needed" or (wanted == "if there" and _ranks(fitted)):
-            scores = _scores(fitted, queries)
-            familiarity = scores.max(axis=1)
+            scores = _scores(fitted, queries)[np.newaxis]
             if hasattr(fitted, "score_samples"):
-                familiarity = np.asarray(fitted.score_samples(queries))
-            scores, familiarity = scores[np.newaxis], familiarity[np.newaxis]
+                familiarity = np.asarray(fitted.score_samples(queries))[np.newaxis]
         return Played(block, ways, truth, answer[np.newaxis], scores, familiarity)
 
 

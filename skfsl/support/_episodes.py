@@ -21,7 +21,7 @@ _EUCLIDEAN = ("euclidean", "l2")
 
 def score_by_prototypes(
     classifier, X: np.ndarray, codes: np.ndarray, blocks: Iterable
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, None]]:
     """Score episodes as a `PrototypeClassifier` fitted on each support set would.
 
     Parameters
@@ -39,8 +39,8 @@ def score_by_prototypes(
     ------
     scores : ndarray of shape (n_episodes, n_query, n_way)
         Higher is closer; columns in the order of the codes.
-    familiarity : ndarray of shape (n_episodes, n_query)
-        Higher is more familiar.
+    familiarity : None
+        It is the highest score of a query.
     """
     classifier._validate_params()
     X = check_array(X, dtype=_FLOATS, input_name="X")

@@ -9,7 +9,7 @@ from skfsl.utils._scores import Scorer, unit_rows
 __all__ = ["chunks", "prototype_scores", "ways_of"]
 
 # Embeddings gathered at a time.
-_BLOCK_BYTES = 2**22
+_BLOCK_BYTES = 2**20
 
 
 def chunks(n_episodes: int, bytes_an_episode: int) -> Iterator[slice]:
@@ -48,7 +48,7 @@ def prototype_scores(
     X: np.ndarray,
     codes: np.ndarray,
     blocks: Iterable,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, None]]:
     """Score queries against the prototypes of their episode.
 
     Parameters
@@ -66,8 +66,8 @@ def prototype_scores(
     ------
     scores : ndarray of shape (n_episodes, n_query, n_way)
         For each block; columns in the order of the codes. Higher is closer.
-    familiarity : ndarray of shape (n_episodes, n_query)
-        The highest of each query.
+    familiarity : None
+        It is the highest score of a query.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def prototype_scores(
             _write_scores(
                 metric, X, support[chunk], starts, block.query[chunk], scores[chunk]
             )
-        yield scores, scores.max(axis=2)
+        yield scores, None
 
 
 def _write_scores(metric, X, support, starts, query, out) -> None:

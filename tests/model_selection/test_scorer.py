@@ -626,6 +626,8 @@ class TestHooks:
         answers = clf._score_episodes(X, codes, blocks())
         n_met = 0
         for block, (scores, familiarity) in zip(blocks(), answers, strict=True):
+            if familiarity is None:
+                familiarity = scores.max(axis=2)
             for i, (support, query) in enumerate(zip(block.support, block.query,
                                                      strict=True)):  # fmt: skip
                 fitted = clone(clf).fit(X[support], codes[support])
