@@ -27,10 +27,14 @@ NAMED = [(kind, name) for kind, names in REGISTRIES.items() for name in names]
 
 # A setting other than the default for each part that has settings.
 CHANGED = {
+    "ArcFaceLoss": {"margin": 0.3, "scale": 16, "n_centers": 3},
     "BalancedPairsSampler": {"kind": "all", "n_pairs": 32},
     "BinaryCrossEntropyLoss": {"reduction": "focal", "balanced": False, "gamma": 1.0},
     "ClassConsistencyLoss": {"weight": 0.5, "temperature": 2.0},
     "ClassBalancedSampler": {"n_way": 3, "class_weight": "uniform"},
+    "CosFaceLoss": {"margin": 0.2, "scale": 16},
+    "NormalizedSoftmaxLoss": {"temperature": 0.1},
+    "ProxyAnchorLoss": {"margin": 0.2, "scale": 16},
     "ContrastiveLoss": {"margin": 0.5},
     "Conv4": {"width": 8},
     "ConvNet": {"depth": 2},
