@@ -313,7 +313,8 @@ def _ways(n_way, n_allowed: int, n_classes: int) -> tuple[int, int]:
         raise ValueError(
             f"Cannot draw episodes with n_way={shown} from y with "
             f"n_classes={n_allowed}{without}. Episodes have at least 2 classes and at "
-            f"most those of y. Lower n_way or add classes."
+            f"most those of y. Lower n_way, add classes or, in cross-validation, take "
+            f"fewer folds."
         )
     return low, min(high, n_allowed)
 

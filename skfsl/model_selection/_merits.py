@@ -139,10 +139,7 @@ def influences(
 
 def _each_left_out(played: Played, metric) -> Iterator[Played]:
     """Yield the episodes without their first class, without their second, ..."""
-    scores = played.scores.copy()
-    answered = np.maximum(played.answer, 0)[..., np.newaxis]
-    np.put_along_axis(scores, answered, -np.inf, axis=2)
-    second = scores.argmax(axis=2)
+    second = _second(played)
     for position in range(played.classes.shape[1]):
         others = played.truth != position
         if played.block.valid is not None:
@@ -150,10 +147,29 @@ def _each_left_out(played: Played, metric) -> Iterator[Played]:
         answer = np.where(played.answer == position, second, played.answer)
         rest = replace(played, block=replace(played.block, valid=others), answer=answer)
         if needs_scores(metric):
-            scores = played.scores.copy()
-            scores[:, :, position] = -np.inf
-            rest = replace(rest, scores=scores)
+            rest = replace(rest, scores=_masked(played.scores, position))
+            if played.closeness is not None:
+                rest = replace(rest, closeness=_masked(played.closeness, position))
         yield rest
+
+
+def _second(played: Played) -> np.ndarray:
+    """Return what would be answered if the answer were not there."""
+    answered = np.maximum(played.answer, 0)[..., np.newaxis]
+    scores = played.scores.copy()
+    np.put_along_axis(scores, answered, -np.inf, axis=2)
+    if played.closeness is None:
+        return scores.argmax(axis=2)
+    # Votes for others are few, and most often tied.
+    tied = scores == scores.max(axis=2, keepdims=True)
+    return np.where(tied, played.closeness, -np.inf).argmax(axis=2)
+
+
+def _masked(scores: np.ndarray, position: int) -> np.ndarray:
+    """Return scores without those of a class."""
+    scores = scores.copy()
+    scores[:, :, position] = -np.inf
+    return scores
 
 
 def _mean(worth: Any, counts: np.ndarray) -> np.ndarray:
@@ -190,15 +206,19 @@ def _auroc(played: Played) -> np.ndarray:
     if played.block.valid is not None:
         unknown &= played.block.valid
     areas = np.empty(len(known))
-    highest = played.familiarity
-    if highest is None:
-        highest = played.scores.max(axis=2)
-    for i, familiarity in enumerate(highest):
+    for i, familiarity in enumerate(_familiarity(played)):
         rank = rankdata(np.r_[familiarity[known[i]], familiarity[unknown[i]]])
         n_known, n_unknown = known[i].sum(), unknown[i].sum()
         below = rank[:n_known].sum() - n_known * (n_known + 1) / 2
         areas[i] = below / (n_known * n_unknown)
     return areas
+
+
+def _familiarity(played: Played) -> np.ndarray:
+    if played.familiarity is not None:
+        return played.familiarity
+    closeness = played.scores if played.closeness is None else played.closeness
+    return closeness.max(axis=2)
 
 
 def _called(metric, played: Played, labels: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import tee
 from typing import Any
 
@@ -39,8 +39,11 @@ class Played:
         The position that was predicted, -1 where it is none of the episode's.
     scores : ndarray of shape (n_episodes, n_query, n_way) or None
         Higher is closer.
+    closeness : ndarray of shape (n_episodes, n_query, n_way) or None
+        What ranks classes of equal scores, and how near the closest one is. None: the
+        scores themselves.
     familiarity : ndarray of shape (n_episodes, n_query) or None
-        Higher is more familiar. None: the highest score is.
+        Higher is more familiar. None: the highest closeness is.
     """
 
     block: Block
@@ -48,6 +51,7 @@ class Played:
     truth: np.ndarray
     answer: np.ndarray
     scores: Any = None
+    closeness: Any = None
     familiarity: Any = None
 
     @property
@@ -128,9 +132,9 @@ class Player:
             answers = prototype_scores(self.metric, X, codes, theirs)
         else:
             answers = self.classifier._score_episodes(self.X, codes, theirs)
-        for block, (given, familiarity) in zip(blocks, answers, strict=True):
+        for block, (given, closeness) in zip(blocks, answers, strict=True):
             ways, truth = _positions(block, codes)
-            yield Played(block, ways, truth, given.argmax(axis=2), given, familiarity)
+            yield Played(block, ways, truth, given.argmax(axis=2), given, closeness)
 
     def _play_one(self, block, labels, classes, codes, wanted):
         (support,), (query,) = block.support, block.query
@@ -146,12 +150,22 @@ class Player:
         answer = np.searchsorted(own, predicted)
         answer[answer == len(own)] = 0
         answer[own[answer] != predicted] = -1
-        scores = familiarity = None
-        if wanted == "needed" or (wanted == "if there" and _ranks(fitted)):
+        played = Played(block, ways, truth, answer[np.newaxis])
+        if wanted == "not" or (wanted == "if there" and not _ranks(fitted)):
+            return played
+        try:
             scores = _scores(fitted, queries)[np.newaxis]
-            if hasattr(fitted, "score_samples"):
-                familiarity = np.asarray(fitted.score_samples(queries))[np.newaxis]
-        return Played(block, ways, truth, answer[np.newaxis], scores, familiarity)
+        except ValueError:
+            # At one shot some have no spread to divide by; their answers still count.
+            if wanted == "needed":
+                raise
+            return played
+        if wanted == "if there" and not np.isfinite(scores).all():
+            return played
+        if not hasattr(fitted, "score_samples"):
+            return replace(played, scores=scores)
+        familiarity = np.asarray(fitted.score_samples(queries))[np.newaxis]
+        return replace(played, scores=scores, familiarity=familiarity)
 
 
 def _best(estimator):
@@ -249,8 +263,8 @@ def _warn_of_seen(seen: np.ndarray) -> None:
     warnings.warn(
         f"{np.count_nonzero(seen)} of the {len(seen)} samples to score are among those "
         f"that the metric was trained on: this is no score on new classes. Split by "
-        f"class, as ClassKFold does. (return_train_score=True and learning_curve score "
-        f"training samples on purpose.)",
+        f"class, as ClassKFold does. (return_train_score=True, the default of halving "
+        f"searches, and learning_curve score training samples on purpose.)",
         SeenSamplesWarning,
         stacklevel=2,
     )

@@ -39,8 +39,8 @@ def score_by_prototypes(
     ------
     scores : ndarray of shape (n_episodes, n_query, n_way)
         Higher is closer; columns in the order of the codes.
-    familiarity : None
-        It is the highest score of a query.
+    closeness : None
+        It is the scores themselves.
     """
     classifier._validate_params()
     X = check_array(X, dtype=_FLOATS, input_name="X")
@@ -63,8 +63,8 @@ def score_by_neighbors(
     ------
     scores : ndarray of shape (n_episodes, n_query, n_way)
         The share of each class in the vote.
-    familiarity : ndarray of shape (n_episodes, n_query)
-        The negative distance of the nearest neighbor.
+    closeness : ndarray of shape (n_episodes, n_query, n_way)
+        The negative distance of the nearest example of each class.
     """
     classifier._validate_params()
     power = classifier.p if classifier.metric == "minkowski" else None
@@ -89,7 +89,7 @@ def score_by_neighbors(
         told = told or _warn_of_all(classifier, starts, support.shape[1])
         n_episodes, n_query = block.query.shape
         scores = np.empty((n_episodes, n_query, len(starts)))
-        familiarity = np.empty((n_episodes, n_query))
+        closeness = np.empty_like(scores)
         width = (support.shape[1] + 2 * n_query) * X.shape[1] * X.dtype.itemsize
         width += 16 * n_query * support.shape[1]
         for chunk in chunks(n_episodes, width):
@@ -101,30 +101,33 @@ def score_by_neighbors(
                 squares[zero] = 2
             if not np.isfinite(squares.sum()):
                 break
-            scores[chunk], familiarity[chunk] = _vote(
-                classifier, squares, starts, query.shape
-            )
+            scores[chunk] = _vote(classifier, squares, starts)
+            nearest = np.minimum.reduceat(squares, starts, axis=2)
+            closeness[chunk] = -_distances(classifier, nearest)
         else:
-            yield scores, familiarity
+            yield scores, closeness
             continue
         # Squares that overflow here need not do so where float64 is computed in.
         yield _fitted_scores(classifier, samples, codes, block)
 
 
-def _vote(classifier, squares, starts, shape):
+def _vote(classifier, squares, starts):
     n_support = squares.shape[2]
     n_neighbors = min(classifier.n_neighbors, n_support)
     flat = squares.reshape(-1, n_support)
     nearest = np.argsort(flat, axis=1, kind="stable")[:, :n_neighbors]
-    squares = np.take_along_axis(flat, nearest, axis=1)
-    # |x - y|² = 2 (1 - cos) at unit length.
-    distances = squares / 2 if classifier.metric == "cosine" else np.sqrt(squares)
     weights = None
     if classifier.weights not in (None, "uniform"):
+        distances = _distances(classifier, np.take_along_axis(flat, nearest, axis=1))
         weights = vote_weights(distances, classifier.weights)
     own = np.repeat(np.arange(len(starts)), np.diff(starts, append=n_support))
     votes = shares(own[nearest], weights, len(starts))
-    return votes.reshape(*shape, -1), -distances[:, 0].reshape(shape)
+    return votes.reshape(*squares.shape[:2], -1)
+
+
+def _distances(classifier, squares: np.ndarray) -> np.ndarray:
+    # |x - y|² = 2 (1 - cos) at unit length.
+    return squares / 2 if classifier.metric == "cosine" else np.sqrt(squares)
 
 
 def _squared_distances(X, support, query) -> np.ndarray:
@@ -159,11 +162,15 @@ def _warn_of_all(classifier, starts, n_support) -> bool:
 
 
 def _fitted_scores(classifier, X, codes, block):
-    scores, familiarity = [], []
+    scores, closeness = [], []
     for support, query in zip(block.support, block.query, strict=True):
         fitted = clone(classifier).fit(_safe_indexing(X, support), codes[support])
         queries = _safe_indexing(X, query)
-        distances, _ = fitted.kneighbors(queries, n_neighbors=1)
+        distances, near = fitted.kneighbors(queries, n_neighbors=len(support))
+        ways, own = np.unique(codes[support], return_inverse=True)
+        nearest = np.full((len(query), len(ways)), np.inf)
+        rows = np.arange(len(query))[:, np.newaxis]
+        np.minimum.at(nearest, (rows, own[near]), distances)
         scores.append(fitted.predict_proba(queries))
-        familiarity.append(-distances[:, 0])
-    return np.stack(scores), np.stack(familiarity)
+        closeness.append(-nearest)
+    return np.stack(scores), np.stack(closeness)

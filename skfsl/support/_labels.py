@@ -198,7 +198,7 @@ def warn_if_disjoint(y: object, classes: np.ndarray) -> None:
         f"among the {len(classes)} of the support set, {shown_some(classes)}: a class "
         f"that was never enrolled cannot be predicted, so that the score is 0. Enrol "
         f"some examples of each by partial_fit and score the others. To judge a metric "
-        f"on new classes, cross-validate with cv=ClassKFold() and "
+        f"on new classes, cross-validate with folds of classes (ClassKFold) and "
         f"scoring=make_episodic_scorer() of skfsl.model_selection.",
         DisjointClassesWarning,
         stacklevel=3,

@@ -66,8 +66,8 @@ def prototype_scores(
     ------
     scores : ndarray of shape (n_episodes, n_query, n_way)
         For each block; columns in the order of the codes. Higher is closer.
-    familiarity : None
-        It is the highest score of a query.
+    closeness : None
+        It is the scores themselves.
 
     Raises
     ------

@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import NotFittedError
@@ -625,9 +626,8 @@ class TestHooks:
 
         answers = clf._score_episodes(X, codes, blocks())
         n_met = 0
-        for block, (scores, familiarity) in zip(blocks(), answers, strict=True):
-            if familiarity is None:
-                familiarity = scores.max(axis=2)
+        for block, (scores, closeness) in zip(blocks(), answers, strict=True):
+            familiarity = (scores if closeness is None else closeness).max(axis=2)
             for i, (support, query) in enumerate(zip(block.support, block.query,
                                                      strict=True)):  # fmt: skip
                 fitted = clone(clf).fit(X[support], codes[support])
@@ -704,13 +704,15 @@ class TestHooks:
             episode_blocks(np.unique(YN), codes, n_way=4, n_shot=2, n_query=3,
                            n_episodes=20, random_state=0)
         )  # fmt: skip
-        for block, (_, familiarity) in zip(
+        for block, (_, closeness) in zip(
             blocks, clf._score_episodes(X, codes, blocks), strict=True
         ):
             for i, (support, query) in enumerate(block.episodes()):
                 fitted = clone(clf).fit(X[support], codes[support])
                 nearest = fitted.kneighbors(X[query], n_neighbors=1)[0][:, 0]
-                np.testing.assert_allclose(-familiarity[i], nearest, atol=1e-12)
+                np.testing.assert_allclose(
+                    -closeness[i].max(axis=1), nearest, atol=1e-12
+                )
 
     @pytest.mark.parametrize("scale", [1e20, 1e-20])
     def test_float32_squares_beyond_float32(self, scale):
@@ -796,3 +798,33 @@ def _slow_raw(fitted, queries):
         else:
             scores[:, j] = [-fitted.metric(q, prototype) for q in queries]
     return scores
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "auroc_unknown"])
+def test_the_same_rule_by_other_scores_has_the_same_interval(metric):
+    """At one shot the nearest neighbour is the nearest prototype."""
+    X, y = load_digits(return_X_y=True)
+    X = X + np.random.RandomState(0).uniform(size=X.shape)  # no two are equally near
+    rules = (
+        PrototypeClassifier(),
+        KNeighborsClassifier(1),
+        KNeighborsClassifier(
+            1, metric="minkowski", p=2, metric_params={"w": np.ones(64)}
+        ),
+    )
+    scorer = EpisodicScorer(n_way=5, n_episodes=60, metric=metric, return_stats=True)
+    first, *others = [scorer(rule, X, y) for rule in rules]
+    for other in others:
+        assert other == pytest.approx(first, rel=1e-9)
+
+
+def test_answers_without_scores_still_have_a_mean():
+    """At one shot NearestCentroid has no spread, and its decisions are NaN."""
+    X, y = load_digits(return_X_y=True)
+    pipe = make_pipeline("passthrough", NearestCentroid())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        params = {"n_way": 3, "n_episodes": 20}
+        stats = EpisodicScorer(**params, return_stats=True)(pipe, X, y)
+        assert stats["score"] == EpisodicScorer(**params)(pipe, X, y) > 0.5
