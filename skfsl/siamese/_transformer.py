@@ -266,6 +266,10 @@ class SiameseTransformer(
                 )
         return super().set_params(**nested)
 
+    # Groups that are routed to splitters and scorers are mostly others, of samples.
+    __metadata_request__fit = {"groups": False}
+    __metadata_request__partial_fit = {"groups": False}
+
     @with_callbacks
     def fit(self, X, y, groups=None):
         """Learn the metric.
@@ -280,7 +284,8 @@ class SiameseTransformer(
         groups : array-like of shape (n,), default=None
             What the classes belong to: an alphabet, a genus, a family of products;
             all samples of a class are of one group. A sampler with `group_share`
-            draws classes by them.
+            draws classes by them. Metadata routing leaves them out unless
+            ``set_fit_request(groups=True)`` asks for them.
 
         Returns
         -------

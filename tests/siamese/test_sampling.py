@@ -7,7 +7,7 @@ import pytest
 import sklearn
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import Pipeline
 
 from skfsl import FewShotPipeline, PrototypeClassifier, SiameseTransformer
@@ -285,6 +285,19 @@ class TestGroups:
             asks = siamese(sampler=sampler).set_fit_request(groups=True)
             pipe = cls([("siamese", asks), ("clf", PrototypeClassifier())])
             pipe.fit(X, Y, groups=GROUPS)
+
+    def test_groups_of_splitters_are_not_routed_to_it_unasked(self):
+        burst = np.arange(48) % 3  # classes are in several
+        with sklearn.config_context(enable_metadata_routing=True):
+            scores = cross_validate(
+                siamese(max_epochs=1),
+                X,
+                Y,
+                cv=ClassKFold(2),
+                scoring=EpisodicScorer(n_way=3).set_score_request(groups=True),
+                params={"groups": burst},
+            )
+        assert len(scores["test_score"]) == 2
 
     def test_a_search_routes_them(self):
         sampler = ClassBalancedSampler(n_way=3)
