@@ -89,14 +89,17 @@ def warn_of_metric(steps: list, last: object) -> None:
         return
     learned = transformer.metric_
     fitting = {_SYNONYMS.get(learned, learned)}
-    if getattr(getattr(transformer, "head_", None), "score_type", None) == "cosine":
-        fitting.add("cosine")  # what a cosine head is folded to has unit length
+    head = getattr(transformer, "head_", None)
+    unit_length = getattr(head, "score_type", None) == "cosine"
+    if unit_length or getattr(head, "unit_length", False):
+        fitting.add("cosine")  # by the chord or by the angle: the ranks are the same
     if reads in fitting:
         return
     if learned is None:
         problem = f"the metric of step {name!r} is no plain metric on its embeddings"
-        remedy = f"Rank by pipe[{name!r}].similarity(X, X_support), or choose a head"
-        remedy += " that has a metric_, such as 'euclidean'."
+        remedy = f"Rank by pipe[{name!r}].similarity(X, X_support), pass its "
+        remedy += "get_metric() as metric, or choose a head that has a metric_, such "
+        remedy += "as 'euclidean'."
     else:
         problem = f"step {name!r} learned embeddings for metric={learned!r}"
         remedy = f"Set metric={learned!r}."

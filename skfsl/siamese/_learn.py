@@ -6,6 +6,7 @@ import hashlib
 import numpy as np
 import torch
 from sklearn.utils import check_consistent_length
+from torch import nn
 
 from skfsl.exceptions import TrainingDivergedError
 from skfsl.siamese._data import Staged, autocast, embed, to_tensor
@@ -14,13 +15,14 @@ from skfsl.siamese._module import (
     SiameseModule,
     build_augment,
     build_encoder,
-    build_loss,
     describe_network,
     resolve_part,
 )
 from skfsl.siamese._net import SiameseNet, is_callback
+from skfsl.siamese._proxies import codes_of, continue_loss, imprint
 from skfsl.siamese._sampling import bind_sampler
 from skfsl.siamese._schedule import ClassValidation, split_classes
+from skfsl.siamese._similarity import fold
 from skfsl.siamese._sklearn_callbacks import epoch_tasks
 from skfsl.siamese._views import check_views
 from skfsl.utils._hash import hash_samples
@@ -87,6 +89,8 @@ def learn(estimator, X, y, *, reset, module, groups=None):
     fraction = work.validation_fraction if work.max_epochs else 0
     seen = _trained_codes(module, classes)
     held_out = split_classes(codes, fraction, rng, seen)
+    taught = np.delete(classes, held_out).tolist() if work.max_epochs else []
+    before = None if module is None else estimator.net_
     # The user's autocast, if there is one, is not to reach the loss.
     with seeded(seed, device), autocast(device, torch.float32):
         validates = np.isin(codes, held_out)
@@ -98,21 +102,27 @@ def learn(estimator, X, y, *, reset, module, groups=None):
             sampler = bind_sampler(
                 work.sampler, work.loss, classes, codes, groups, training
             )
-        net, close = _make_net(
-            estimator, work, module, sampler, rng, (X, y, len(classes))
+        loss, known, n_known = continue_loss(
+            work.loss, before, module.head, module.embedding_dim, taught
         )
+        net, close = _make_net(estimator, work, module, loss, sampler, rng, (X, y))
+        net.loss_labels = known
         if len(held_out):
             net.validation = _make_validation(
                 work, samples[validates], codes[validates], rng
             )
         net.initialize()
         if work.max_epochs:
-            net.partial_fit(Staged(staged, codes[training], device))
+            # Of the loss: validation classes have none.
+            own = codes_of(classes, known)[codes[training]]
+            batches = Staged(staged, own, device)
+            imprint(loss, n_known, net.module_, batches)
+            net.partial_fit(batches)
         net.settle()
         if work.max_epochs:
             _check_embeddings(net.module_, staged, device)
-    before = [] if reset else estimator.history_
-    work.device_, work.net_, work.history_ = device, net, [*before, *net.epochs()]
+    past = [] if reset else estimator.history_
+    work.device_, work.net_, work.history_ = device, net, [*past, *net.epochs()]
     work.fit_id_ = _digest(net.module_)
     net.module_.n_epochs += len(net.history)
     _remember_classes(estimator, work, net.module_, classes, held_out, reset)
@@ -157,10 +167,21 @@ def _check_pairs(estimator, codes):
 def _check_embeddings(module, samples, device):
     """Refuse weights that the last steps blew up: no loss tells of these any more."""
     embeddings = embed(module, samples[:256], device, torch.float32)
-    if not torch.isfinite(embeddings).all():
+    weights = module.head.parameters() if isinstance(module.head, nn.Module) else ()
+    if not all(torch.isfinite(tensor).all() for tensor in (embeddings, *weights)):
         raise TrainingDivergedError(
-            "The embeddings became NaN or infinite in training. Lower lr, check X for "
-            "extreme values, or set precision='float32'."
+            "The embeddings, or weights of the head, became NaN or infinite in "
+            "training. Lower lr, check X for extreme values, or set "
+            "precision='float32'."
+        )
+
+
+def _check_start(head, named, max_epochs):
+    if max_epochs == 0 and getattr(head, "starts_random", False):
+        raise ValueError(
+            f"The weights of head={named!r} start at random, and with max_epochs=0 "
+            f"nothing trains them: its scores would mean nothing. Choose another "
+            f"head, such as 'euclidean' or 'cosine'."
         )
 
 
@@ -190,25 +211,28 @@ def _make_module(work, module, samples, device):
         if isinstance(work.encoder, str | Part) and hasattr(encoder, "adapt"):
             encoder.adapt(to_tensor(samples))
         width = _width(encoder, samples[:2])
-        projection = torch.nn.Identity()
+        projection = nn.Identity()
         if work.embedding_dim is not None:
-            projection = torch.nn.Linear(width, work.embedding_dim)
+            projection = nn.Linear(width, work.embedding_dim)
             width = work.embedding_dim
         head = resolve_part(work.head, "head").build(width)
+        _check_start(head, work.head, work.max_epochs)
         module = SiameseModule(encoder, projection, head)
         module.input_shape, module.embedding_dim = work.input_shape_, width
         module.description = describe_network(
             work.encoder, work.embedding_dim, work.head
         )
-    work.embedding_dim_ = work._n_features_out = module.embedding_dim
+    module = module.to(device)
+    work.embedding_dim_ = module.embedding_dim
     work.head_, work.metric_ = module.head, module.head.metric
-    return module.to(device)
+    one = torch.zeros(1, module.embedding_dim)
+    work._n_features_out = fold(module.head, one, device).shape[1]
+    return module
 
 
-def _make_net(estimator, work, module, sampler, rng, data):
+def _make_net(estimator, work, module, loss, sampler, rng, data):
     """Put the net together and open the task of scikit-learn's callbacks."""
-    X, y, n_classes = data
-    loss = build_loss(work.loss, module.head, work.embedding_dim_, n_classes)
+    X, y = data
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
 
     def reached(net):
@@ -301,7 +325,8 @@ def _width(encoder, samples):
 
 def _digest(module):
     """Return a short name of the weights and the head: equal for equal ones."""
-    head = type(module.head).__qualname__
+    # Heads of the same weights may do different things with them.
+    head = f"{type(module.head).__qualname__} {module.description['head']}"
     digest = hashlib.sha1(head.encode(), usedforsecurity=False)
     for name, value in module.state_dict().items():
         digest.update(name.encode())

@@ -155,8 +155,23 @@ def describe_network(encoder: Any, embedding_dim: int | None, head: Any) -> dict
         "encoder": name,
         "embedding_dim": embedding_dim,
         # The default repr of other objects is an address.
-        "head": str(head) if isinstance(head, Part) else type(head).__qualname__,
+        "head": _in_words(head) if isinstance(head, Part) else type(head).__qualname__,
     }
+
+
+def _in_words(part: Part) -> str:
+    """Return the repr of a part with functions by name: theirs is an address."""
+
+    def named(value):
+        if isinstance(value, tuple | list):
+            return tuple(map(named, value))
+        if not callable(value):
+            return value
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        return f"{getattr(value, '__module__', '')}.{name}"
+
+    params = {key: named(value) for key, value in part.get_params().items()}
+    return str(type(part)(**params))
 
 
 class _ForeignLoss(nn.Module):

@@ -16,6 +16,7 @@ from skfsl.siamese._data import embed
 from skfsl.siamese._device import resolve_device
 from skfsl.siamese._learn import OPTIMIZERS, learn
 from skfsl.siamese._module import PARTS, resolve_part
+from skfsl.siamese._similarity import SimilarityMixin, fold
 from skfsl.siamese._sklearn_callbacks import CallbackSupport, with_callbacks
 from skfsl.siamese._views import VIEWS, check_views
 from skfsl.utils._hash import hash_samples
@@ -27,7 +28,11 @@ __all__ = ["SiameseTransformer"]
 
 
 class SiameseTransformer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupport, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    SimilarityMixin,
+    CallbackSupport,
+    BaseEstimator,
 ):
     """Learn a metric from pairs of same and different classes.
 
@@ -54,7 +59,8 @@ class SiameseTransformer(
         Number of components of an embedding. None is the encoder's own width; a
         number adds a linear projection.
     head : str or skfsl.heads part, default="euclidean"
-        What compares two embeddings: "euclidean" or "cosine".
+        What compares two embeddings: "euclidean", "cosine", "mahalanobis",
+        "dense_sigmoid", "learned_norms" or "mixed_norms".
     loss : str, skfsl.losses part or callable, default="prototypical"
         What is minimised: "prototypical", "contrastive", or any
         ``loss(embeddings, labels)`` such as those of pytorch-metric-learning.
@@ -117,7 +123,7 @@ class SiameseTransformer(
         The classes among them that the metric was not trained on; all of them with
         ``max_epochs=0``.
     embedding_dim_ : int
-        Number of components of an embedding.
+        Number of components of an embedding, as the head gets it.
     metric_ : str or None
         The metric that `transform`'s output is to be compared by; None where the
         head cannot be folded into a plain metric.
@@ -329,39 +335,12 @@ class SiameseTransformer(
         Returns
         -------
         embeddings : ndarray of shape (n_samples, embedding_dim_)
-            float32; compared by `metric_`, they are compared by the learned metric.
+            float32, with `rank` columns behind a head of low rank. Compared by
+            `metric_`, they are compared by the learned metric; where that is None,
+            `similarity` and `get_metric` do so.
         """
         snapshot = shadow(self, fitted=True)
-        embeddings = snapshot._embed(X)
-        with torch.inference_mode():
-            return snapshot.head_.fold(embeddings).numpy()
-
-    def similarity(self, X, Y=None):
-        """Score all pairs of samples by the learned metric.
-
-        Parameters
-        ----------
-        X : array-like or Tensor
-            n samples.
-        Y : array-like or Tensor, default=None
-            m samples; None compares X with itself.
-
-        Returns
-        -------
-        scores : ndarray of shape (n, m)
-            float32; higher is closer. The head says what a score is: for "euclidean"
-            the negative squared distance, for "cosine" the cosine.
-        """
-        snapshot = shadow(self, fitted=True)
-        a = snapshot._embed(X)
-        b = a if Y is None else snapshot._embed(Y)
-        out = np.empty((len(a), len(b)), dtype=np.float32)
-        rows = max(1, 2**24 // max(1, len(b)))
-        with torch.inference_mode():
-            for start in range(0, len(a), rows):
-                block = snapshot.head_.scores(a[start : start + rows], b)
-                out[start : start + rows] = block.numpy()
-        return out
+        return fold(snapshot.head_, snapshot._embed(X), snapshot.device_)
 
     def _embed(self, X):
         check_is_fitted(self, "net_")
