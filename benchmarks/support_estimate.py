@@ -99,21 +99,25 @@ def mean_recall(right, y):
 
 
 def judge(X, y, support, queries):
-    """Return a comparison, each candidate's true accuracy, and plain leave-one-out."""
+    """Return a comparison, each candidate's truth, and plain leave-one-out.
+
+    The truth is an accuracy on the classes that have part in the estimate, and one on
+    all classes: those of one example are not estimated.
+    """
     S, labels = X[support], y[support]
     found = estimate_support_score(CANDIDATES, S, labels, random_state=0)
     one_left_out = cross_val_predict(
         CANDIDATES["prototypes"], S, labels, cv=LeaveOneOut()
     )
-    # A class of one example has no part in the estimate, nor here.
     unknown = found.scores["prototypes"].unestimated_classes
     asked, known = ~np.isin(y[queries], unknown), ~np.isin(labels, unknown)
-    true = {}
+    true, of_all = {}, {}
     for name, candidate in CANDIDATES.items():
         right = candidate.fit(S, labels).predict(X[queries]) == y[queries]
         true[name] = mean_recall(right[asked], y[queries][asked])
+        of_all[name] = mean_recall(right, y[queries])
     plain = mean_recall((one_left_out == labels)[known], labels[known])
-    return found, true, plain
+    return found, true, plain, of_all
 
 
 def show(title, off):
@@ -124,34 +128,42 @@ def show(title, off):
 def report(name, shots, judged):
     shown = f"{name:9s} {shots or '1-10':>4} shots"
     for candidate in CANDIDATES:
-        pairs = [(f.scores[candidate], true[candidate]) for f, true, _ in judged]
+        pairs = [(f.scores[candidate], true[candidate]) for f, true, *_ in judged]
         true = np.array([t for _, t in pairs])
         inside = [s.interval[0] <= t <= s.interval[1] for s, t in pairs]
         width = np.mean([s.interval[1] - s.interval[0] for s, _ in pairs])
         plain = ""
         if candidate == "prototypes":
             plain = show(
-                ", plain leave-one-out", [p - t[candidate] for _, t, p in judged]
+                ", plain leave-one-out", [p - t[candidate] for _, t, p, _ in judged]
+            )
+        of_all = np.array([everywhere[candidate] for *_, everywhere in judged])
+        singles = ""
+        if (of_all != true).any():
+            off = [s.accuracy for s, _ in pairs] - of_all
+            singles = f", true of all classes {100 * of_all.mean():4.1f}, " + show(
+                "estimate", off
             )
         print(
             f"{shown} {candidate:10s} true {100 * true.mean():4.1f}, "
             f"{show('estimate', [s.accuracy - t for s, t in pairs])}, "
             f"{show('left out', [s.left_out_accuracy - t for s, t in pairs])}, "
-            f"interval ±{50 * width:4.1f} covers {100 * np.mean(inside):3.0f} %{plain}",
+            f"interval ±{50 * width:4.1f} covers {100 * np.mean(inside):3.0f} %{plain}"
+            f"{singles}",
             flush=True,
         )
     better, inside = [], []
     for a, b in itertools.combinations(CANDIDATES, 2):
-        for found, true, _ in judged:
+        for found, true, *_ in judged:
             apart = true[a] - true[b]
             estimated = found.scores[a].accuracy - found.scores[b].accuracy
             if apart != 0:
                 better.append(0.5 if estimated == 0 else estimated * apart > 0)
-    for found, true, _ in judged:
+    for found, true, *_ in judged:
         for other, (_, (low, high)) in found.differences.items():
             inside.append(low <= true[found.best] - true[other] <= high)
-    lost = [max(true.values()) - true[found.best] for found, true, _ in judged]
-    most = [max(true.values()) - min(true.values()) for _, true, _ in judged]
+    lost = [max(true.values()) - true[found.best] for found, true, *_ in judged]
+    most = [max(true.values()) - min(true.values()) for _, true, *_ in judged]
     print(
         f"{shown} of two, the better is chosen in {100 * np.mean(better):.0f} %; the "
         f"choice of three loses {100 * np.mean(lost):.1f} of "
@@ -174,6 +186,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     warnings.filterwarnings("ignore", "The number of unique classes is greater")
+    warnings.filterwarnings("ignore", ".*one example, and no part in the estimate")
     print(machine())
     print(
         f"{args.n_draws} support sets of up to {args.n_way} classes; accuracies in per "

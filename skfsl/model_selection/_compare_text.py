@@ -57,7 +57,7 @@ def comparison_text(found: dict[str, Any]) -> str:
     lines = [what, "", *table(scored), "", *table(differences), "", *COVERED]
     lines.append("won:lost:      with p of a sign test; episodes share their samples")
     for pair in pairs:
-        lines += ["", *_wrapped(_verdict(pair))]
+        lines += ["", *_wrapped(_verdict(pair, found["n_classes"]))]
     if len(pairs) > 1:
         lines += ["", *_wrapped(
             f"Each of the {len(pairs)} pairs stands for itself: where there is no "
@@ -89,7 +89,7 @@ def _won(pair: dict[str, Any], of: str) -> str:
     return f"{pair[f'{of}_won']}:{pair[f'{of}_lost']} {shown}"
 
 
-def _verdict(pair: dict[str, Any]) -> str:
+def _verdict(pair: dict[str, Any], n_classes: int) -> str:
     """Say what can be said, and no more."""
     first, second = (shortened(pair[name], 30) for name in ("first", "second"))
     low, high = pair["classes_low"], pair["classes_high"]
@@ -104,20 +104,23 @@ def _verdict(pair: dict[str, Any]) -> str:
         )
     if pair["episodes_won"] == pair["episodes_lost"] == 0:
         return f"{first} and {second} are worth the same in every episode."
-    sure = not pair["episodes_low"] <= 0 <= pair["episodes_high"]
+    ahead = f"{first} is ahead of {second} by {by} on these classes"
+    unsure = f"{first} and {second} differ by {by}, which more or other episodes may "
+    unsure += "turn round"
     open_ = "the data do not tell which is better"
-    if not sure:
-        return (
-            f"{first} and {second} differ by {by}, which more or other episodes may "
-            f"turn round; over other classes the interval is {between}: {open_}."
-        )
+    sure = pair["episodes_low"] > 0 or pair["episodes_high"] < 0
     if np.isnan(low):
-        return (
-            f"{first} is ahead of {second} by {by} on these classes. Over others there "
-            f"is no interval, which needs three classes, and scores of the classifier: "
-            f"{open_} on others."
+        needs = (
+            "three or more classes" if n_classes < 3 else "scores of the classifiers"
         )
+        said = ahead if sure else unsure
+        return (
+            f"{said}. Over other classes there is no interval, which needs {needs}: "
+            f"{open_}{' on others' if sure else ''}."
+        )
+    if not sure:
+        return f"{unsure}; over other classes the interval is {between}: {open_}."
     return (
-        f"{first} is ahead of {second} by {by} on these classes, but over other "
-        f"classes the interval is {between}, with 0 in it: {open_}."
+        f"{ahead}, but over other classes the interval is {between}, with 0 in it: "
+        f"{open_}."
     )

@@ -12,8 +12,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
-from skfsl.exceptions import MetricMismatchWarning, SeenSamplesWarning
+from skfsl.exceptions import MetricMismatchWarning
 from skfsl.model_selection._draw import Block
+from skfsl.model_selection._embed import best, embed, flat, is_passthrough, unfrozen
 from skfsl.utils._episode_scores import prototype_scores
 from skfsl.utils._sklearn_private import _safe_indexing
 
@@ -21,6 +22,11 @@ __all__ = ["Played", "Player"]
 
 _FLOATS = [np.float64, np.float32]
 _METRICS = ("euclidean", "cosine", "manhattan")
+_SEEN = (
+    "this is no score on new classes. Split by class, as ClassKFold does. "
+    "(return_train_score=True, the default of halving searches, and learning_curve "
+    "score training samples on purpose.)"
+)
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,12 @@ class Player:
     """
 
     def __init__(self, estimator: Any, X: Any, asked: str = "EpisodicScorer") -> None:
-        estimator = _best(estimator)
-        *steps, last = _flat(estimator)
+        estimator = best(estimator)
+        *steps, last = [step for _, step in flat(estimator)]
         self.classifier: Any = None
         if _is_classifier(last, in_pipeline=isinstance(estimator, Pipeline)):
             self.classifier = last
-        elif _is_passthrough(last) or hasattr(last, "transform"):
+        elif is_passthrough(last) or hasattr(last, "transform"):
             steps.append(last)
         else:
             raise TypeError(
@@ -95,7 +101,7 @@ class Player:
                 f"classifier on X as it is, put it last in a Pipeline behind "
                 f"'passthrough'."
             )
-        self.X, teacher = _embed(steps, X)
+        self.X, teacher = embed(steps, X, samples="samples to score", advice=_SEEN)
         self.metric: Any = _metric_of(teacher) if self.classifier is None else None
         self.vectorised = self.classifier is None or _has_hook(last)
 
@@ -168,30 +174,6 @@ class Player:
         return replace(played, scores=scores, familiarity=familiarity)
 
 
-def _best(estimator):
-    """Return what a search has found, or the estimator itself."""
-    while hasattr(estimator, "best_estimator_"):
-        estimator = estimator.best_estimator_
-    return estimator
-
-
-def _flat(estimator) -> list:
-    """Return the steps, those of pipelines within a pipeline too."""
-    if not isinstance(estimator, Pipeline):
-        return [estimator]
-    return [inner for _, step in estimator.steps for inner in _flat(step)]
-
-
-def _unfrozen(step):
-    while isinstance(step, FrozenEstimator):
-        step = step.estimator
-    return step
-
-
-def _is_passthrough(step) -> bool:
-    return step is None or step == "passthrough"
-
-
 def _is_classifier(last, *, in_pipeline: bool) -> bool:
     """Tell whether support sets are to be given to `last`."""
     if isinstance(last, FrozenEstimator):
@@ -201,7 +183,7 @@ def _is_classifier(last, *, in_pipeline: bool) -> bool:
             "A FrozenEstimator cannot be fitted on support sets. Freeze the steps "
             "before the classifier only."
         )
-    if not in_pipeline or _is_passthrough(last):
+    if not in_pipeline or is_passthrough(last):
         return _has_hook(last)
     # Regressors and clusterers predict as well, but no labels.
     return is_classifier(last)
@@ -221,53 +203,19 @@ def _has_hook(classifier) -> bool:
     )
 
 
-def _embed(steps: list, X):
-    """Transform by one step after the other; warn where a metric knows the samples.
-
-    Returns
-    -------
-    X : array-like
-        What the last one answers.
-    teacher : object
-        The last one, for the `metric_` it may have.
-    """
-    teacher = None
-    for step in steps:
-        if _is_passthrough(step):
-            continue
-        trained_on = getattr(_unfrozen(step), "_trained_on", None)
-        if trained_on is not None:
-            _warn_of_seen(trained_on(X))
-        X, teacher = step.transform(X), step
-    return X, teacher
-
-
 def _metric_of(teacher) -> str:
     """Return the metric under which prototypes are nearest."""
     metric = getattr(teacher, "metric_", "euclidean")
     if metric in _METRICS:
         return metric
     warnings.warn(
-        f"{type(_unfrozen(teacher)).__name__} has learned a metric that is no plain "
+        f"{type(unfrozen(teacher)).__name__} has learned a metric that is no plain "
         f"one on its embeddings (metric_={metric!r}), and is judged by their euclidean "
         f"distances. Choose a head that has a metric_, such as 'euclidean'.",
         MetricMismatchWarning,
         stacklevel=4,
     )
     return "euclidean"
-
-
-def _warn_of_seen(seen: np.ndarray) -> None:
-    if not seen.any():
-        return
-    warnings.warn(
-        f"{np.count_nonzero(seen)} of the {len(seen)} samples to score are among those "
-        f"that the metric was trained on: this is no score on new classes. Split by "
-        f"class, as ClassKFold does. (return_train_score=True, the default of halving "
-        f"searches, and learning_curve score training samples on purpose.)",
-        SeenSamplesWarning,
-        stacklevel=2,
-    )
 
 
 def _positions(block: Block, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -120,6 +120,7 @@ def few_shot_report(
     -------
     report : str, dict or Bunch
         The text has a table of all settings, and classes and confusions of the last.
+        Where settings leave out other classes, their table has a column of n_classes.
 
         The dict has an entry for each setting, such as "5-way 1-shot": a dict with
 
@@ -127,8 +128,9 @@ def few_shot_report(
         - what :class:`EpisodicScorer` answers with ``return_stats=True``, under the
           same names, and "top@k" for each `top_k`;
         - "classes": a dict from label, the worst first, to a dict of "recall",
-          "precision", "n_queries" and "n_episodes", in which the class was;
-        - "confusions": a list, the most frequent first, of dicts with "true",
+          "precision", "n_queries", "n_episodes", in which the class was, and
+          "n_samples" of it in y: many queries of few samples are the same ones again;
+        - "confusions": a list, the highest count first, of dicts with "true",
           "answered", their "count", "n_queries" of the true class in episodes that
           have both classes, and the "share" of the count in these.
 
@@ -187,12 +189,12 @@ def few_shot_report(
     <BLANKLINE>
     5-way 5-shot: classes, the lowest recall first
     <BLANKLINE>
-    class  recall  precision  queries  episodes
-    5       0.798      0.868     1500       100
-    8       0.823      0.842     1500       100
+    class  recall  precision  queries  episodes  samples
+    5       0.798      0.868     1500       100      182
+    8       0.823      0.842     1500       100      174
     … and 3 more, of recall 0.834 to 0.981
     <BLANKLINE>
-    5-way 5-shot: confusions, the most frequent first
+    5-way 5-shot: confusions, the highest count first
     <BLANKLINE>
     true  answered  share   queries
     5     9         0.147  221/1500
@@ -271,6 +273,7 @@ def _top_k(top_k: Any) -> list[int]:
 def _play(player, y, labels, blocks, top_k: list[int]) -> dict[str, Any]:
     """Play one setting and return all there is to say of it."""
     summary, tally = Summary(len(labels), (0.0, 1.0)), ClassTally(len(labels))
+    n_samples = np.bincount(np.searchsorted(labels, y))
     tops: dict[int, list[np.ndarray]] = {k: [] for k in top_k}
     scores = "needed" if top_k else "if there"
     for played in player.play(y, blocks, scores=scores):
@@ -286,15 +289,18 @@ def _play(player, y, labels, blocks, top_k: list[int]) -> dict[str, Any]:
         "n_classes": len(met),
         **summary.as_dict(),
         **{f"top@{k}": float(np.concatenate(t).mean()) for k, t in tops.items()},
-        "classes": _classes(tally, met, labels),
+        "classes": _classes(tally, met, labels, n_samples),
         "confusions": _confusions(tally, labels),
     }
 
 
-def _classes(tally: ClassTally, met: np.ndarray, labels: np.ndarray) -> dict:
+def _classes(
+    tally: ClassTally, met: np.ndarray, labels: np.ndarray, n_samples: np.ndarray
+) -> dict:
     columns = {
         "recall": tally.recall, "precision": tally.precision,
         "n_queries": tally.n_queries, "n_episodes": tally.n_episodes,
+        "n_samples": n_samples,
     }  # fmt: skip
     worst_first = met[np.argsort(tally.recall[met], kind="stable")]
     rows = zip(*(v[worst_first].tolist() for v in columns.values()), strict=True)

@@ -33,6 +33,7 @@ def report_text(report: dict[str, Any], n_rows: int | None) -> str:
     columns = {
         "n_way": [shown_size(one["n_way"]) for one in settings],
         "n_shot": [shown_size(one["n_shot"]) for one in settings],
+        **_n_classes(settings),
         "score": [number(one["score"]) for one in settings],
         "over episodes": [
             bracketed(one["episodes_low"], one["episodes_high"]) for one in settings
@@ -51,9 +52,15 @@ def report_text(report: dict[str, Any], n_rows: int | None) -> str:
     lines += ["", f"{name}: classes, the lowest recall first", ""]
     lines += _class_lines(classes, n_rows)
     if confusions:
-        lines += ["", f"{name}: confusions, the most frequent first", ""]
+        lines += ["", f"{name}: confusions, the highest count first", ""]
         lines += _confusion_lines(confusions, n_rows)
     return "\n".join(lines)
+
+
+def _n_classes(settings: list[dict]) -> dict[str, list[str]]:
+    """Return a column of them, where settings differ."""
+    numbers = [str(one["n_classes"]) for one in settings]
+    return {"n_classes": numbers} if len(set(numbers)) > 1 else {}
 
 
 def _drawn(settings: list[dict]) -> str:
@@ -74,6 +81,7 @@ def _class_lines(classes: dict, n_rows: int | None) -> list[str]:
             "precision": [number(row["precision"]) for _, row in shown],
             "queries": [str(row["n_queries"]) for _, row in shown],
             "episodes": [str(row["n_episodes"]) for _, row in shown],
+            "samples": [str(row["n_samples"]) for _, row in shown],
         }
     )
     rest = list(classes.values())[len(shown) :]

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["SupportComparison", "SupportScore", "grown", "paired_half_width", "wilson"]
+__all__ = [
+    "SupportComparison",
+    "SupportScore",
+    "grown",
+    "listed",
+    "paired_half_width",
+    "wilson",
+]
 
 _Z = 1.959964  # 95 %
 
@@ -65,7 +72,8 @@ def paired_half_width(ahead: float, behind: float, n: float) -> float:
     return _Z * math.sqrt((ahead + behind - (ahead - behind) ** 2) / (n + 2))
 
 
-def _listed(labels: list, n: int = 5) -> str:
+def listed(labels: list, n: int = 5) -> str:
+    """Return labels in a row, the first `n` of them."""
     return ", ".join(map(str, labels[:n])) + (", ..." if len(labels) > n else "")
 
 
@@ -76,7 +84,8 @@ class SupportScore:
     Parameters
     ----------
     accuracy : float
-        Estimated accuracy on queries, each class being asked for equally often.
+        Estimated accuracy on queries, each class that has a recall being asked for
+        equally often. Queries of `unestimated_classes` are not in it.
     interval : tuple of (float, float)
         Its 95 % interval.
     left_out_accuracy : float
@@ -110,17 +119,13 @@ class SupportScore:
     def __str__(self) -> str:
         few, many = self.counts.min(), self.counts.max()
         shots = f"{few}" if few == many else f"{few} to {many}"
+        asked, left = _of_which(self)
         lines = [
-            f"Accuracy on queries: {_measured(self)}",
+            f"Accuracy on queries{asked}: {_measured(self)}",
             f"{self.n_examples} examples of {len(self.classes)} classes, {shots} each; "
             f"left out, {self.left_out_accuracy:.3f} of them are classified rightly",
         ]
-        missing = self.unestimated_classes.tolist()
-        if missing:
-            lines.append(
-                f"Without a part in this, for they have nothing to leave out: "
-                f"{_listed(missing)} ({len(missing)} of {len(self.classes)} classes)"
-            )
+        lines += left
         known = np.flatnonzero(self.recalls < 1)
         worst = known[np.argsort(self.recalls[known], kind="stable")]
         if len(worst):
@@ -154,13 +159,33 @@ class SupportComparison:
                 f"{name}: {_measured(self.scores[name])}; {self.best} is better by "
                 f"{difference:.3f} ({low:.3f} to {high:.3f})"
             )
+        asked, left = _of_which(self.scores[self.best])
+        if left:
+            lines += [f"These are accuracies on queries{asked}", *left]
         open_ = [name for name, (_, (low, _)) in self.differences.items() if low <= 0]
         verdict = f"Take {self.best}"
         if open_:
-            verdict += f"; that it is better than {_listed(open_)} may be chance"
+            verdict += f"; that it is better than {listed(open_)} may be chance"
         return "\n".join([*lines, verdict])
 
 
 def _measured(score: SupportScore) -> str:
     low, high = score.interval
     return f"{score.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f})"
+
+
+def _of_which(score: SupportScore) -> tuple[str, list[str]]:
+    """Say of which classes an accuracy speaks, and in a line of which it does not."""
+    single = np.isnan(score.recalls)
+    if not single.any():
+        return "", []
+    n_single, n_known = np.count_nonzero(single), np.count_nonzero(~single)
+    # With several examples there is one group of them.
+    unit = "example" if (score.counts[single] == 1).all() else "group"
+    has, their = ("class has", "its") if n_single == 1 else ("classes have", "their")
+    known = f"{n_known} class{'es' if n_known > 1 else ''}"
+    line = (
+        f"{n_single} {has} one {unit}: {their} queries are not in it, and as a rule do "
+        f"worse: {listed(score.unestimated_classes.tolist())}"
+    )
+    return f" of the {known} with two {unit}s or more", [line]

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skfsl.model_selection._embed import best, embed, flat, is_passthrough, unfrozen
 from skfsl.model_selection._groups import check_groups
 from skfsl.model_selection._leave_out import Units
 from skfsl.model_selection._support_report import (
     SupportComparison,
     SupportScore,
     grown,
+    listed,
     paired_half_width,
     wilson,
 )
@@ -62,8 +62,8 @@ def estimate_support_score(
     classifier : estimator, dict of str to estimator or list of (str, estimator) tuples
         A classifier of embeddings, any of scikit-learn's manner; only copies of it are
         fitted. Of a pipeline the steps but the last, which have to be fitted, embed
-        `X_support` once, and the last is the classifier. Several, by name, are
-        compared on the same left-out examples.
+        `X_support` once, and the last is the classifier; of a fitted search, its
+        best estimator. Several, by name, are compared on the same left-out examples.
 
     X_support : array-like of length n_samples
         The support set, as the classifier or pipeline takes it.
@@ -88,7 +88,9 @@ def estimate_support_score(
     score : SupportScore or SupportComparison
         Printed, it reads as a report. Of one classifier, the attributes are
 
-        - `accuracy` : float, the estimate, each class counting the same;
+        - `accuracy` : float, the estimate, each class that has a recall counting the
+          same. It is no accuracy on queries of `unestimated_classes`, which are
+          recognised by one example and as a rule do worse;
         - `interval` : tuple of (float, float), its 95 % interval;
         - `left_out_accuracy` : float, what was measured, with fewer examples;
         - `classes`, `counts`, `recalls` : ndarrays of shape (n_classes,), the sorted
@@ -114,6 +116,13 @@ def estimate_support_score(
     TypeError
         If a candidate is no classifier.
 
+    Warns
+    -----
+    UserWarning
+        If some classes have one example (or one group), and no part in the estimate.
+    SeenSamplesWarning
+        If a metric was trained on some of the examples: it knows them by heart.
+
     See Also
     --------
     iter_episodes : Tasks on other classes, which tell what a metric can do.
@@ -121,8 +130,9 @@ def estimate_support_score(
     Notes
     -----
     Classes of one example stay in the support set, for the others to be told from, and
-    have no part in the mean. All classes count the same; where the frequencies
-    of queries are known, ``np.average(score.recalls, weights=...)`` follows them.
+    have no part in the mean: it speaks of queries of the other classes. All of these
+    count the same; where the frequencies of queries are known, the average of
+    `recalls` by these follows them.
 
     It is an estimate, not a test: it knows nothing of queries that are unlike the
     support set, or of a choice of metric that was made on it. Its error is that of a
@@ -163,6 +173,7 @@ def estimate_support_score(
     check_consistent_length(X_support, y)
     classes, codes = np.unique(y, return_inverse=True)
     units = _units(classes, codes, groups)
+    _warn_of_singles(classes, units.estimable, "example" if groups is None else "group")
     embedded = {
         name: _embed(candidate, X_support, f"classifier {name!r}" if name else "it")
         for name, candidate in candidates.items()
@@ -174,15 +185,14 @@ def estimate_support_score(
     scores = {name: tally.score(rights) for name, rights in right.items()}
     if not several:
         return scores[""]
-    best = max(scores, key=lambda name: scores[name].accuracy)
+    winner = max(scores, key=lambda name: scores[name].accuracy)
     differences = {}
-    for name in scores.keys() - {best}:
-        difference = scores[best].accuracy - scores[name].accuracy
-        half = tally.half_width(right[best], right[name])
-        differences[name] = difference, (difference - half, difference + half)
-    return SupportComparison(
-        scores, best, {name: differences[name] for name in scores if name != best}
-    )
+    for name in scores:
+        if name != winner:
+            difference = scores[winner].accuracy - scores[name].accuracy
+            half = tally.half_width(right[winner], right[name])
+            differences[name] = difference, (difference - half, difference + half)
+    return SupportComparison(scores, winner, differences)
 
 
 def _named(candidates: Any) -> dict[str, Any]:
@@ -222,31 +232,49 @@ def _units(classes: np.ndarray, codes: np.ndarray, groups: Any) -> Units:
     return units
 
 
+def _warn_of_singles(classes: np.ndarray, estimable: np.ndarray, unit: str) -> None:
+    single = classes[~estimable].tolist()
+    if not single:
+        return
+    n_classes, n_known = len(classes), np.count_nonzero(estimable)
+    have = "has" if len(single) == 1 else "have"
+    warnings.warn(
+        f"{len(single)} of the {n_classes} classes {have} one {unit}, and no part in "
+        f"the estimate: {listed(single)}. It is the accuracy on queries of the other "
+        f"{n_known}; on those of all {n_classes} expect less. Add a second {unit} of "
+        f"each to have them in it.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
 def _embed(classifier: Any, X: Any, named: str) -> tuple[Any, Any]:
     """Return the classifier at the end of pipelines, and what they make of X for it."""
-    while isinstance(classifier, Pipeline | FrozenEstimator):
-        if isinstance(classifier, FrozenEstimator):
-            classifier = classifier.estimator
-            continue
-        for name, step in classifier.steps[:-1]:
-            if step is None or isinstance(step, str):
-                continue
-            try:
-                check_is_fitted(step)
-            except NotFittedError:
-                raise NotFittedError(
-                    f"Step {name!r} of {named} is not fitted. Only the last step is "
-                    f"fitted here; the others embed, and a metric learned from these "
-                    f"few examples would know them by heart. Call fit first."
-                )
-            X = step.transform(X)
-        classifier = classifier.steps[-1][1]
-    if not (hasattr(classifier, "fit") and hasattr(classifier, "predict")):
+    *steps, (_, last) = flat(best(classifier))
+    last = unfrozen(last)
+    if not (hasattr(last, "fit") and hasattr(last, "predict")):
         raise TypeError(
             f"Expected a classifier with fit and predict, or a pipeline that ends in "
-            f"one. Got {classifier!r} instead."
+            f"one. Got {last!r} instead."
         )
-    return classifier, as_numpy(X)
+    for name, step in steps:
+        try:
+            if not is_passthrough(step):
+                check_is_fitted(step)
+        except NotFittedError:
+            raise NotFittedError(
+                f"Step {name!r} of {named} is not fitted. Only the last step is "
+                f"fitted here; the others embed, and a metric learned from these "
+                f"few examples would know them by heart. Call fit first."
+            )
+    X, _ = embed(
+        [step for _, step in steps],
+        X,
+        samples="support examples",
+        advice="it knows them by heart, and the estimate is far too high. Pass "
+        "examples that it was not trained on, best of other classes.",
+    )
+    return last, as_numpy(X)
 
 
 def _right(classifier: Any, X: Any, y: np.ndarray, rounds: list) -> np.ndarray:

@@ -86,6 +86,8 @@ class SiameseNet(NeuralNet):
         self.augment = augment
         self.validation = validation
         self.on_epoch = on_epoch
+        # The label that each class code of the loss stands for.
+        self.loss_labels: list = []
         super().__init__(
             module, _Criterion(loss), train_split=None, iterator_train=None, **kwargs
         )
@@ -95,19 +97,27 @@ class SiameseNet(NeuralNet):
         return []
 
     def initialize_optimizer(self, *args, **kwargs):
-        """Make the optimizer; norms and biases are not decayed."""
-        parameters = dict(self.get_all_learnable_params())
-        if self.max_epochs and not any(p.requires_grad for p in parameters.values()):
+        """Make the optimizer; norms, biases and proxies are not decayed."""
+        parameters = list(self.module_.parameters())
+        if self.max_epochs and not any(p.requires_grad for p in parameters):
             raise ValueError(
                 "The encoder has no weights that can be trained. Set max_epochs=0 to "
                 "take it as it is, or embedding_dim to train a projection behind it."
             )
-        decayed = [p for p in parameters.values() if p.ndim > 1]
-        plain = [p for p in parameters.values() if p.ndim <= 1]
+        factor = getattr(self.loss, "lr_factor", None)
+        of_loss = list(self.criterion_.parameters())
+        if factor is None:
+            parameters, of_loss = parameters + of_loss, []
+        decayed = [p for p in parameters if p.ndim > 1]
+        plain = [p for p in parameters if p.ndim <= 1]
         groups = [
             {"params": decayed},
             {"params": plain, "weight_decay": 0.0},
         ]
+        if of_loss:
+            lr = self.lr * factor
+            proxies = {"params": of_loss, "lr": lr, "lr_factor": factor}
+            groups.append(proxies | {"weight_decay": 0.0})
         _, settings = self.get_params_for_optimizer("optimizer", [])
         groups = [g for g in groups if g["params"]] or groups[:1]
         try:
@@ -183,7 +193,8 @@ class SiameseNet(NeuralNet):
         for batch in iterator:
             if not schedules:
                 for group in self.optimizer_.param_groups:
-                    group["lr"] = self.lr * cosine_factor(step, n_steps)
+                    lr = self.lr * group.get("lr_factor", 1)
+                    group["lr"] = lr * cosine_factor(step, n_steps)
             self.notify("on_batch_begin", batch=batch, training=training)
             result = step_fn(batch, **fit_params)
             self.history.record_batch("train_batch_size", len(batch[1]))
@@ -250,7 +261,7 @@ class SiameseNet(NeuralNet):
             best = score >= self.validation.best_score
             self.history.record("valid_accuracy", score)
             self.history.record("valid_accuracy_best", best)
-            stop = self.validation.update(score, epoch, self.module_)
+            stop = self.validation.update(score, epoch, self._trained)
         self.history.record("dur", time.perf_counter() - self._began)
         if self.verbose:
             self._print_progress(self.history[-1])
@@ -258,6 +269,11 @@ class SiameseNet(NeuralNet):
             stop = True
         if stop:
             raise _Stop
+
+    @property
+    def _trained(self) -> nn.Module:
+        """All that has weights: the proxies of a loss belong to those of the rest."""
+        return nn.ModuleList([self.module_, self.criterion_])
 
     def _print_progress(self, row: dict) -> None:
         left = (self.max_epochs - row["epoch"]) * row["dur"]
@@ -272,7 +288,7 @@ class SiameseNet(NeuralNet):
     def settle(self) -> None:
         """Drop what only the training needed; embeddings need the module alone."""
         if self.validation is not None:
-            self.validation.restore(self.module_)
+            self.validation.restore(self._trained)
         self._set_training(False)
         self.optimizer_.state.clear()
         self.optimizer_.zero_grad(set_to_none=True)

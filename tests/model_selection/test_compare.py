@@ -225,15 +225,34 @@ def test_without_scores_nothing_is_said_of_other_classes():
     text = compare(
         estimators, X, y, n_way=4, n_shot=2, n_episodes=10, output="text"
     )  # fmt: skip
-    assert "Over others there is no interval" in " ".join(text.split())
+    sentence = " ".join(text.split())
+    assert "no interval, which needs scores of the classifiers: the data" in sentence
     assert "b is ahead of a" in text
 
 
-def test_two_classes_say_nothing_of_others():
-    X, y = samples(2, size=30)
-    pair = only_pair({"a": columns(0), "b": PLAIN}, X, y, n_way=2)
-    assert pair["episodes_high"] < 0
+@pytest.mark.parametrize(
+    ("kept", "begin", "end"),
+    [
+        ([0, 1, 2], "b is ahead of a by", "tell which is better on others."),
+        ([1], "differ by", "tell which is better."),
+    ],
+    ids=["sure of these", "not even of these"],
+)
+def test_two_classes_say_nothing_of_others(kept, begin, end):
+    # Columns are worth the same: three of them more than one, and each as another.
+    y = np.repeat([0, 1], 200)
+    X = y[:, np.newaxis] + np.random.default_rng(0).normal(size=(400, 3))
+    estimators = {"a": columns(0), "b": columns(*kept)}
+    pair = only_pair(estimators, X, y, n_way=2)
     assert pair["better"] is None
+    assert np.isnan(pair["classes_low"])
+    text = compare(estimators, X, y, n_way=2, output="text")
+    sentence = " ".join(text.split())
+    assert begin in sentence
+    assert sentence.endswith(
+        "Over other classes there is no interval, which needs three or more classes: "
+        "the data do not " + end
+    )
 
 
 def test_few_episodes_do_not_make_better():
@@ -241,7 +260,8 @@ def test_few_episodes_do_not_make_better():
     pair = only_pair(TWO, X, y, n_episodes=1)
     assert pair["better"] is None
     assert np.isnan(pair["standard_error"])
-    compare(TWO, X, y, n_episodes=1, output="text")
+    text = compare(TWO, X, y, n_episodes=1, output="text")
+    assert "which more or other episodes may turn round" in " ".join(text.split())
 
 
 def _null(seed, n_classes, n_way, n_episodes):

@@ -66,6 +66,7 @@ def test_classes_and_confusions_are_those_of_a_plain_loop(params):
         assert row["recall"] == pytest.approx(matrix[i, i] / matrix[i].sum())
         assert row["precision"] == pytest.approx(matrix[i, i] / matrix[:, i].sum())
         assert row["n_episodes"] == sum(label in s for s, _, _ in episodes)
+        assert row["n_samples"] == np.sum(y == label)
     wrong = matrix - np.diag(matrix.diagonal())
     found = np.zeros_like(matrix)
     place = {label: i for i, label in enumerate(labels)}
@@ -233,7 +234,7 @@ def test_text_shows_the_numbers_of_the_dict():
     ):
         assert line.split() == [
             str(label), f"{row['recall']:.3f}", f"{row['precision']:.3f}",
-            str(row["n_queries"]), str(row["n_episodes"]),
+            str(row["n_queries"]), str(row["n_episodes"]), str(row["n_samples"]),
         ]  # fmt: skip
     assert "more" not in text
 
@@ -256,11 +257,11 @@ over classes:  95 %, for other classes of the same kind
 
 3-way 1-shot: classes, the lowest recall first
 
-class  recall  precision  queries  episodes
-bee     0.000          -       30        10
+class  recall  precision  queries  episodes  samples
+bee     0.000          -       30        10        4
 … and 2 more, of recall 1.000 to 1.000
 
-3-way 1-shot: confusions, the most frequent first
+3-way 1-shot: confusions, the highest count first
 
 true  answered  share  queries
 bee   ant       1.000    30/30"""
@@ -361,6 +362,16 @@ def test_small_classes_are_named_where_the_report_is_asked_for():
             PLAIN, X, y, n_way=3, n_shot=[1, 4], n_episodes=20, small_classes="drop"
         )
     assert text.startswith("Accuracy in 20 episodes, of 4 to 5 classes")
+    table = [line.split()[:3] for line in text.split("\n")[2:5]]
+    assert table == [["n_way", "n_shot", "n_classes"], ["3", "1", "5"], ["3", "4", "4"]]
+
+
+def test_numbers_of_classes_are_no_column_where_they_are_the_same():
+    X, y = samples([10] * 5)
+    text = few_shot_report(PLAIN, X, y, n_way=3, n_shot=[1, 4], n_episodes=20)
+    assert "n_classes" not in text
+    frames = few_shot_report(PLAIN, X, y, n_way=3, n_episodes=20, output="frame")
+    assert frames.scores["n_classes"].tolist() == [5]
 
 
 def test_seen_samples_are_told():

@@ -22,6 +22,8 @@ from skfsl.model_selection import estimate_support_score
 from skfsl.model_selection._leave_out import Units
 from skfsl.model_selection._support_report import grown, paired_half_width, wilson
 
+singles = pytest.mark.filterwarnings("ignore:.* no part in the estimate:UserWarning")
+
 
 class Recorder(ClassifierMixin, BaseEstimator):
     """A nearest prototype that notes what it was fitted on and asked for."""
@@ -76,6 +78,7 @@ def test_company_differs_from_repeat_to_repeat():
     assert len(together) > 6
 
 
+@singles
 def test_small_classes_leave_out_in_each_round_single_ones_never():
     X, y = support([1, 2, 5])
     _, rounds = record(X, y, n_repeats=1, random_state=0)
@@ -108,6 +111,7 @@ def test_groups_are_left_out_whole():
         assert len(asked) == 2
 
 
+@singles
 def test_groups_across_classes_are_left_out_one_by_one():
     X, y = support([3, 3, 2])
     groups = np.array(["mon", "tue", "tue", "mon", "wed", "wed", "mon", "mon"])
@@ -126,6 +130,7 @@ def test_groups_across_classes_are_left_out_one_by_one():
 # What is answered -------------------------------------------------------------------
 
 
+@singles
 @pytest.mark.parametrize("counts", [[4, 4, 4], [1, 2, 5, 12], [2, 2], [3, 30]])
 def test_numbers_are_those_of_the_slow_definition(counts):
     X, y = support(counts, seed=1, spread=1.5)
@@ -195,6 +200,7 @@ def test_examples_of_one_group_count_as_one():
     assert width[1] > width[0]
 
 
+@singles
 def test_groups_of_one_are_no_groups():
     X, y = support([3, 4, 1])
     plain, grouped = (
@@ -209,6 +215,7 @@ def test_groups_of_one_are_no_groups():
     )
 
 
+@singles
 def test_single_classes_are_named_and_still_distract():
     X = np.array([[0.0], [0.2], [5.0], [5.2], [0.1]])
     score = estimate_support_score(
@@ -447,19 +454,74 @@ def test_interval_of_a_difference_by_hand():
 
 
 def test_report_of_one_classifier():
-    X = np.array([[0.0], [0.2], [5.0], [5.2], [0.1]])
+    X = np.array([[0.0], [0.2], [5.0], [5.2]])
     score = estimate_support_score(
-        KNeighborsClassifier(1), X, ["a", "a", "b", "b", "c"], random_state=0
+        KNeighborsClassifier(1), X, ["a", "a", "b", "b"], random_state=0
     )
     assert str(score).splitlines() == [
-        "Accuracy on queries: 0.557 (95 % interval 0.095 to 0.934)",
-        "5 examples of 3 classes, 1 to 2 each; left out, 0.500 of them are classified "
+        "Accuracy on queries: 1.000 (95 % interval 0.342 to 1.000)",
+        "4 examples of 2 classes, 2 each; left out, 1.000 of them are classified "
         "rightly",
-        "Without a part in this, for they have nothing to leave out: c (1 of 3 "
-        "classes)",
-        "Lowest recalls: a 0.00",
     ]
     assert "classes=" not in repr(score)
+
+
+@singles
+def test_report_says_of_which_classes_it_speaks():
+    X = np.array([[0.0], [0.2], [5.0], [5.2], [0.1]])
+    labels = ["a", "a", "b", "b", "c"]
+    score = estimate_support_score(KNeighborsClassifier(1), X, labels, random_state=0)
+    assert str(score).splitlines() == [
+        "Accuracy on queries of the 2 classes with two examples or more: 0.557 (95 % "
+        "interval 0.095 to 0.934)",
+        "5 examples of 3 classes, 1 to 2 each; left out, 0.500 of them are classified "
+        "rightly",
+        "1 class has one example: its queries are not in it, and as a rule do worse: c",
+        "Lowest recalls: a 0.00",
+    ]
+
+
+@singles
+def test_report_of_classes_of_one_group():
+    X, y = support([3, 2, 2])
+    score = estimate_support_score(
+        PrototypeClassifier(), X, y, groups=[0, 1, 2, 3, 3, 4, 4], random_state=0
+    )
+    first, _, left, *_ = str(score).splitlines()
+    assert first.startswith("Accuracy on queries of the 1 class with two groups or m")
+    assert left == (
+        "2 classes have one group: their queries are not in it, and as a rule do worse: "
+        "1, 2"
+    )
+
+
+@singles
+def test_report_of_candidates_says_of_which_classes_it_speaks():
+    X, y = support([1, 4, 1, 4])
+    candidates = {"proto": PrototypeClassifier(), "knn": KNeighborsClassifier(1)}
+    found = estimate_support_score(candidates, X, y, random_state=0)
+    assert str(found).splitlines()[2:4] == [
+        "These are accuracies on queries of the 2 classes with two examples or more",
+        "2 classes have one example: their queries are not in it, and as a rule do worse: "
+        "0, 2",
+    ]
+
+
+def test_classes_that_cannot_be_estimated_are_told_once():
+    X, y = support([1, 1, 4, 3, 1])
+    candidates = {"proto": PrototypeClassifier(), "knn": KNeighborsClassifier(1)}
+    with pytest.warns(UserWarning, match="no part in the estimate") as told:
+        estimate_support_score(candidates, X, y, random_state=0)
+    assert [str(warning.message) for warning in told] == [
+        "3 of the 5 classes have one example, and no part in the estimate: 0, 1, 4. "
+        "It is the accuracy on queries of the other 2; on those of all 5 expect less. "
+        "Add a second example of each to have them in it."
+    ]
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"^1 of the 2 classes has one group, .* grou"):
+        estimate_support_score(
+            PrototypeClassifier(), *support([3, 3]), groups=[0, 1, 2, 3, 3, 3]
+        )
 
 
 def test_report_of_candidates(iris):
