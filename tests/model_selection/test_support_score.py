@@ -490,8 +490,8 @@ def test_report_of_classes_of_one_group():
     first, _, left, *_ = str(score).splitlines()
     assert first.startswith("Accuracy on queries of the 1 class with two groups or m")
     assert left == (
-        "2 classes have one group: their queries are not in it, and as a rule do worse: "
-        "1, 2"
+        "2 classes have one group: their queries are not in it, and as a rule do "
+        "worse: 1, 2"
     )
 
 
@@ -502,8 +502,8 @@ def test_report_of_candidates_says_of_which_classes_it_speaks():
     found = estimate_support_score(candidates, X, y, random_state=0)
     assert str(found).splitlines()[2:4] == [
         "These are accuracies on queries of the 2 classes with two examples or more",
-        "2 classes have one example: their queries are not in it, and as a rule do worse: "
-        "0, 2",
+        "2 classes have one example: their queries are not in it, and as a rule do "
+        "worse: 0, 2",
     ]
 
 
