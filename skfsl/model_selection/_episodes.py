@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state
 
 from skfsl.model_selection._draw import (
     MAX_DRAWN_AT_ONCE,
@@ -17,6 +17,7 @@ from skfsl.model_selection._draw import (
     draw_singly,
 )
 from skfsl.model_selection._shots import Shots
+from skfsl.utils._groups import check_groups
 from skfsl.utils._sklearn_private import (
     Interval,
     StrOptions,
@@ -135,6 +136,8 @@ def iter_episodes(
         groups, or if there are not `n_episodes` without replacement, or not
         `n_unknown` samples of other classes. Raised at the call, not at the first
         episode, but for groups of several classes that turn out to leave no queries.
+    TypeError
+        If groups are of several kinds, such as numbers and strings.
 
     Warns
     -----
@@ -223,7 +226,7 @@ def episode_blocks(
     """
     shots = _shots(n_shot, n_query, imbalance)
     if groups is not None:
-        groups = _group_codes(groups, len(codes))
+        _, groups = check_groups(groups, len(codes))
     allowed = _allowed(classes, codes, groups, shots, small_classes)
     n_ways = _ways(n_way, len(allowed), len(classes))
     # Differences and sums of NumPy's small integers would wrap.
@@ -330,15 +333,6 @@ def _check_unknown(n_unknown, sizes, allowed, n_way) -> None:
             f"episode: with {n_way} classes in it, as few as {n_others} samples are "
             f"of others. Lower n_way{' or n_unknown' if n_unknown else ''}."
         )
-
-
-def _group_codes(groups, n_samples: int) -> np.ndarray:
-    groups = column_or_1d(groups)
-    check_consistent_length(groups, np.empty(n_samples))
-    values = groups.tolist() if groups.dtype.kind in "fOmM" else ()
-    if any(v is None or v != v for v in values):
-        raise ValueError("Input groups contains NaN or None. Every sample has a group.")
-    return np.unique(groups, return_inverse=True)[1]
 
 
 def _allowed(classes, codes, groups, shots: Shots, small_classes: str) -> np.ndarray:

@@ -708,14 +708,21 @@ class TestGroups:
             next(iter_episodes(None, y, n_way=2, n_query=3, groups=groups))
 
     @pytest.mark.parametrize(
-        "groups", [[1, None] * 6, [1.0, np.nan] * 6, pd.array([1, None] * 6, "Int64")]
-    )
+        "groups",
+        [[1, None] * 6, [1.0, np.nan] * 6, ["a", np.nan] * 6,
+         pd.array([1, None] * 6, "Int64")],
+    )  # fmt: skip
     def test_missing_groups_raise(self, groups):
-        with pytest.raises(ValueError, match="Input groups contains NaN or None"):
+        with pytest.raises(ValueError, match="groups contains NaN or None: 6 of 12"):
             iter_episodes(None, np.repeat([0, 1], 6), n_way=2, groups=groups)
 
+    def test_groups_of_several_kinds_raise(self):
+        # As one array they would be strings, and 1 and "1" one group.
+        with pytest.raises(TypeError, match="Expected groups of one kind"):
+            iter_episodes(None, np.repeat([0, 1], 6), n_way=2, groups=[1, "1"] * 6)
+
     def test_groups_of_another_length_raise(self):
-        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        with pytest.raises(ValueError, match="Got 3 groups for 12 samples"):
             iter_episodes(None, np.repeat([0, 1], 6), n_way=2, groups=[1, 2, 3])
 
 
