@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -252,7 +252,9 @@ def _embed(classifier: Any, X: Any, named: str) -> tuple[Any, Any]:
     """Return the classifier at the end of pipelines, and what they make of X for it."""
     *steps, (_, last) = flat(best(classifier))
     last = unfrozen(last)
-    if not (hasattr(last, "fit") and hasattr(last, "predict")):
+    # Regressors and clusterers predict as well, but no labels: all would be wrong.
+    able = hasattr(last, "fit") and hasattr(last, "predict")
+    if not (able and is_classifier(last)):
         raise TypeError(
             f"Expected a classifier with fit and predict, or a pipeline that ends in "
             f"one. Got {last!r} instead."

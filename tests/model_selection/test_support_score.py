@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
@@ -572,8 +573,11 @@ def test_names_have_to_be_unique(iris):
 
 
 @pytest.mark.parametrize(
-    "classifier", [StandardScaler(), "prototypes", make_pipeline(StandardScaler())]
-)
+    "classifier",
+    [StandardScaler(), "prototypes", make_pipeline(StandardScaler()),
+     LinearRegression(), make_pipeline(StandardScaler(), KMeans(3))],
+    ids=repr,
+)  # fmt: skip
 def test_what_is_no_classifier_is_refused(classifier, iris):
     with pytest.raises(TypeError, match="Expected a classifier with fit and predict"):
         estimate_support_score(classifier, *iris)
