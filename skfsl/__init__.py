@@ -14,6 +14,7 @@ _ROOMS = {
     "FewShotPipeline": "skfsl.pipeline",
     "KNeighborsClassifier": "skfsl.support",
     "PrototypeClassifier": "skfsl.support",
+    "SiameseClassifier": "skfsl.pipeline",
     "SiameseTransformer": "skfsl.siamese",
     "make_few_shot_pipeline": "skfsl.pipeline",
 }

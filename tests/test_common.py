@@ -23,6 +23,7 @@ from skfsl import (
     FewShotPipeline,
     KNeighborsClassifier,
     PrototypeClassifier,
+    SiameseClassifier,
     SiameseTransformer,
 )
 
@@ -39,10 +40,15 @@ INSTANCES = [
     FewShotPipeline([("scaler", StandardScaler()), ("clf", PrototypeClassifier())]),
     FewShotPipeline([("scaler", StandardScaler()), ("clf", KNeighborsClassifier())]),
     SiameseTransformer(**SMALL),
+    SiameseClassifier(SiameseTransformer(**SMALL)),
 ]
 SLOW_INSTANCES = [
     SiameseTransformer(),
     SiameseTransformer(head="cosine", loss="contrastive", **SMALL),
+    SiameseClassifier(
+        SiameseTransformer(head="learned_norms", loss="class_consistency", **SMALL),
+        aggregation="mean",
+    ),
     FewShotPipeline(
         [("siamese", SiameseTransformer(**SMALL)), ("clf", PrototypeClassifier())]
     ),

@@ -2,5 +2,6 @@
 
 from skfsl.pipeline._few_shot import FewShotPipeline
 from skfsl.pipeline._make import make_few_shot_pipeline
+from skfsl.pipeline._siamese_classifier import SiameseClassifier
 
-__all__ = ["FewShotPipeline", "make_few_shot_pipeline"]
+__all__ = ["FewShotPipeline", "SiameseClassifier", "make_few_shot_pipeline"]

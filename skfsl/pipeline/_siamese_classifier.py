@@ -1,0 +1,385 @@
+"""The learned kernel as a classifier."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from skfsl.pipeline._class_scores import AGGREGATIONS, class_scores
+from skfsl.pipeline._enrolled import Enrolled, embed, fit_metric, metric_of
+from skfsl.pipeline._on_embeddings import Embedder, EmbeddingClassifier
+from skfsl.support import SupportMixin, check_declared
+from skfsl.utils._scores import log_softmax, softmax
+from skfsl.utils._sklearn_private import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _fit_context,
+)
+from skfsl.utils._validation import check_labels
+
+__all__ = ["SiameseClassifier"]
+
+
+class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
+    """Classify by a learned similarity to the examples of a support set.
+
+    `fit` learns a metric by a :class:`~skfsl.SiameseTransformer` and stores all of its
+    samples as the support set. A query is scored against each class by the *head* of
+    the metric itself, whatever it is: one that is no plain metric on embeddings, such
+    as :class:`~skfsl.heads.MixedNormsHead`, decides here as it was trained.
+    `partial_fit` adds classes from one or more examples, at any time, and `forget`
+    takes them out; nothing is retrained.
+
+    Use it with heads that do not fold, or where one estimator is wanted instead of two.
+    Where the head folds, a :class:`~skfsl.FewShotPipeline` of the transformer and a
+    :class:`~skfsl.PrototypeClassifier` decides alike and is faster.
+
+    Read more in the :ref:`User Guide <siamese_classifier>`.
+
+    Parameters
+    ----------
+    siamese : SiameseTransformer or FrozenEstimator of one, default=None
+        What learns the metric; a copy of it is fitted. None is a transformer with its
+        defaults, which ``set_params(siamese__lr=...)`` puts in the place of None. One
+        that is fitted, in a :class:`sklearn.frozen.FrozenEstimator`, is kept as it is.
+
+    aggregation : {"prototype", "mean", "max"}, default="prototype"
+        The score of a class. "prototype" is the head's score with the mean embedding of
+        the class, as in the prototypical loss; "mean" and "max" are the mean and the
+        highest of its scores with all examples of the class. It may be set after `fit`.
+
+    temperature : float, default=1.0
+        What scores are divided by before the softmax of `predict_proba`: above 1
+        probabilities are more even, below 1 more decided.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels of the support set, always sorted, whatever the order of their arrival;
+        those that the metric was validated on are among them.
+
+    counts_ : ndarray of shape (n_classes,)
+        Number of examples of each class. Read-only.
+
+    siamese_ : SiameseTransformer or FrozenEstimator
+        The fitted metric. Its `transform`, `similarity` and `history_` are there.
+
+    n_features_in_ : int
+        Number of columns of the table seen by `fit`; only for tables.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, where all are strings.
+
+    See Also
+    --------
+    skfsl.FewShotPipeline : A metric and any classifier behind it.
+    skfsl.PrototypeClassifier : Nearest prototype under a plain metric.
+
+    Notes
+    -----
+    Prototypes are means of embeddings before they are folded. With "euclidean",
+    "mahalanobis" and non-negative "dense_sigmoid" heads this decides as
+    `PrototypeClassifier` on `siamese_.transform`, with the metric named by
+    `siamese_.metric_`. With a "cosine" head it need not, since there folding brings
+    embeddings to length one: here, long ones count for more in the mean. "max" decides
+    as one nearest neighbor on folded embeddings, with every head that folds.
+
+    Under "mean" a class with many looks has a lower score than one with few, and the
+    length of the differences counts: it suits heads whose scores are logits, such as
+    `DenseSigmoidHead` and `MixedNormsHead`.
+
+    `fit`, `partial_fit` and `forget` either happen or leave the classifier as it was.
+    They are safe beside concurrent calls of `predict` and its kin, each of which
+    answers from one state, and beside each other.
+
+    Scores are computed in blocks of bounded size, on the device of `siamese_`. `fit`
+    makes a new network each time: ``warm_start`` of the transformer has no effect.
+
+    References
+    ----------
+    .. [1] G. Koch, R. Zemel and R. Salakhutdinov, "Siamese Neural Networks for One-shot
+       Image Recognition", ICML Deep Learning Workshop, 2015.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skfsl import SiameseClassifier, SiameseTransformer
+    >>> X, y = load_iris(return_X_y=True)
+    >>> siamese = SiameseTransformer(
+    ...     head="dense_sigmoid", loss="binary_cross_entropy", max_epochs=5,
+    ...     random_state=0,
+    ... )
+    >>> clf = SiameseClassifier(siamese, aggregation="mean").fit(X[:100], y[:100])
+    >>> clf.partial_fit(X[100:105], y[100:105]).classes_  # five of the third kind
+    array([0, 1, 2])
+    >>> clf.score(X[105:], y[105:]) > 0.8
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "siamese": [HasMethods(["fit", "transform"]), None],
+        "aggregation": [StrOptions(set(AGGREGATIONS))],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+    }
+    # Groups that are routed to splitters and scorers are mostly others, of samples.
+    __metadata_request__fit = {"groups": False}
+
+    def __init__(self, siamese=None, *, aggregation="prototype", temperature=1.0):
+        self.siamese = siamese
+        self.aggregation = aggregation
+        self.temperature = temperature
+
+    def set_params(self, **params):
+        """Set parameters, those of the transformer too.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters, e.g. ``siamese__lr=0.01``. Where `siamese` is None, this puts a
+            SiameseTransformer in its place first.
+
+        Returns
+        -------
+        self : SiameseClassifier
+            This estimator.
+        """
+        nested = any(key.startswith("siamese__") for key in params)
+        if nested and params.get("siamese", self.siamese) is None:
+            from skfsl.siamese import SiameseTransformer  # torch wakes up here
+
+            params["siamese"] = SiameseTransformer()
+        return super().set_params(**params)
+
+    @property
+    def classes_(self):
+        return self._published("_support", "classes_").labels.classes
+
+    @property
+    def counts_(self):
+        return self._published("_support", "counts_").counts
+
+    @property
+    def n_features_in_(self):
+        return self._published("siamese_", "n_features_in_").n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        return self._published("siamese_", "feature_names_in_").feature_names_in_
+
+    def _published(self, key, attribute):
+        try:
+            return self.__dict__[key]
+        except KeyError:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {attribute!r} before "
+                f"'fit' or 'partial_fit'."
+            )
+
+    def __sklearn_is_fitted__(self):
+        return "_support" in self.__dict__
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, groups=None):
+        """Learn the metric, and make a support set of all samples.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Samples, as :meth:`SiameseTransformer.fit <skfsl.SiameseTransformer.fit>`
+            takes them: a table (n, d), or images.
+
+        y : array-like of shape (n_samples,)
+            Their labels: integers, booleans or strings.
+
+        groups : array-like of shape (n_samples,), default=None
+            What the classes belong to, for the transformer's sampler. Metadata routing
+            leaves them out unless ``set_fit_request(groups=True)`` asks for them.
+
+        Returns
+        -------
+        self : SiameseClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If X or y holds NaN or infinity, if their lengths differ, or if there are
+            no pairs to learn from.
+        TypeError
+            If `siamese` is no SiameseTransformer, or if y mixes strings and numbers.
+        """
+        with self._updating(fitted=False) as work:
+            work._learn(X, check_labels(y), groups)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X, y, classes=None):
+        """Add samples to the support set, of known classes and of new ones.
+
+        The metric stays as it is; unfitted, this is `fit`.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Support examples of the kind, size and channels of those of `fit`.
+
+        y : array-like of shape (n_samples,)
+            Their labels, of the same kind as the labels before.
+
+        classes : array-like of shape (n_classes,), default=None
+            Not needed. Where it is given, the labels of `y` have to be among them; it
+            has no other effect.
+
+        Returns
+        -------
+        self : SiameseClassifier
+            The classifier with the samples added.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; if the samples are of another kind; if a label of y is not in
+            `classes`.
+        TypeError
+            If the labels are of another kind, as strings after integers.
+        StaleSupportError
+            If `siamese_` was trained on since the support set was enrolled.
+        """
+        with self._updating() as work:
+            y = check_labels(y)
+            check_declared(classes, y)
+            if "_support" in work.__dict__:
+                work._support = work._support.add(metric_of(work.siamese_), X, y)
+            else:
+                work._learn(X, y, None)
+        return self
+
+    def _learn(self, X, y, groups):
+        self.siamese_ = fit_metric(self.siamese, X, y, groups)
+        self._support = Enrolled.of(metric_of(self.siamese_), X, y)
+
+    def _without(self, classes):
+        self._support = self._support.without(classes)
+
+    def _episode_steps(self):
+        """Return what embeds samples, and what classifies embeddings as this does."""
+        snapshot = self._snapshot()
+        snapshot._validate_params()
+        metric = metric_of(snapshot.siamese_)
+        return [
+            Embedder(metric),
+            EmbeddingClassifier(metric.head_, metric.device_, snapshot.aggregation),
+        ]
+
+    def _scored(self, X, reduce=None):
+        """Return one state, and its scores, or what `reduce` makes of a block."""
+        snapshot = self._snapshot()
+        # They may have been set since `fit`, and take effect here.
+        snapshot._validate_params()
+        metric, support = metric_of(snapshot.siamese_), snapshot._support
+        support.check_metric(metric)
+        answers = [
+            scores if reduce is None else reduce(scores, axis=1)
+            for _, scores in class_scores(
+                metric.head_,
+                metric.device_,
+                embed(metric, X),
+                support.references(snapshot.aggregation),
+            )
+        ]
+        return snapshot, np.concatenate(answers)
+
+    def predict(self, X):
+        """Return the class of the highest score.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Queries.
+
+        Returns
+        -------
+        y : ndarray of shape (n_queries,)
+            Predicted labels; the first in the order of `classes_` at a tie.
+
+        Raises
+        ------
+        StaleSupportError
+            If `siamese_` was trained on since the support set was enrolled. So do all
+            that score.
+        """
+        snapshot, best = self._scored(X, np.argmax)
+        return snapshot.classes_[best]
+
+    def decision_function(self, X):
+        """Return the score of each class: higher is closer.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Queries.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_queries, n_classes) or (n_queries,)
+            Scores of the head, aggregated, in the order of `classes_`. With two
+            classes, as everywhere in scikit-learn, one number a query: the score of
+            ``classes_[1]`` less that of ``classes_[0]``.
+        """
+        _, scores = self._scored(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict_proba(self, X):
+        """Return class probabilities: the softmax of scores over `temperature`.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Queries.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_queries, n_classes)
+            Probabilities, in the order of `classes_`.
+        """
+        snapshot, scores = self._scored(X)
+        # In float64: float32 rounds to zero what is one in 10^45.
+        return softmax(scores.astype(np.float64), snapshot.temperature)
+
+    def predict_log_proba(self, X):
+        """Return logarithms of class probabilities.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Queries.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_queries, n_classes)
+            Log-probabilities, in the order of `classes_`; finite where the probability
+            itself is rounded to zero.
+        """
+        snapshot, scores = self._scored(X)
+        return log_softmax(scores.astype(np.float64), snapshot.temperature)
+
+    def score_samples(self, X):
+        """Return how familiar each query is: its highest score over all classes.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            Queries.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_queries,)
+            Higher is more familiar.
+        """
+        return self._scored(X, np.max)[1]
