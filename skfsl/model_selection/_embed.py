@@ -32,7 +32,8 @@ def flat(estimator: Any, name: str = "") -> list[tuple[str, Any]]:
     Returns
     -------
     steps : list of (str, estimator) tuples
-        Those of a frozen pipeline are frozen.
+        Those of a frozen pipeline are frozen. A classifier that has a metric of its
+        own is two of them: what embeds, and what classifies embeddings.
 
     Raises
     ------
@@ -44,6 +45,8 @@ def flat(estimator: Any, name: str = "") -> list[tuple[str, Any]]:
             f"Expected an instance of an estimator. Got the class "
             f"{estimator.__name__}: write {estimator.__name__}()."
         )
+    if hasattr(estimator, "_episode_steps"):
+        return [(name, step) for step in estimator._episode_steps()]
     if isinstance(estimator, FrozenEstimator):
         return [
             (inner, step if is_passthrough(step) else FrozenEstimator(step))
