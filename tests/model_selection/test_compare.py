@@ -399,7 +399,7 @@ def test_wrong_parameters_are_named():
     refused("'n_way' parameter of compare_few_shot", n_way=[5, 20])
     refused("'output' parameter of compare_few_shot", output="json")
     refused("n_way=20 from y with n_classes=8", n_way=20)
-    refused("inconsistent numbers of samples", groups=[1, 2])
+    refused("one group for each sample. Got 2 groups for 96", groups=[1, 2])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         compare(TWO, np.zeros((5, 6)), [0, 1, 2])
 

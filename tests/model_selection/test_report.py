@@ -335,7 +335,7 @@ def test_wrong_parameters_are_named():
     refused("at least one setting", n_way=[])
     refused("Got '5-way 1-shot' twice", n_shot=[1, 2, 1])
     refused(r"Got \(1, 5, 10\). Did you mean \[1, 5, 10\]\?", n_shot=(1, 5, 10))
-    refused("inconsistent numbers of samples", n_way=2, estimator=PLAIN, groups=[1, 2])
+    refused("one group for each sample. Got 2 groups for 30", n_way=2, groups=[1, 2])
 
 
 def test_estimators_that_cannot_be_judged_are_named():
