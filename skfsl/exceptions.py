@@ -1,6 +1,7 @@
 """Errors and warnings of skfsl's own; all else is ValueError or TypeError."""
 
 __all__ = [
+    "CollapseWarning",
     "DisjointClassesWarning",
     "MetricMismatchWarning",
     "SeenSamplesWarning",
@@ -11,6 +12,10 @@ __all__ = [
 
 class TrainingDivergedError(ValueError):
     """The loss or the weights became NaN or infinite while a metric was learned."""
+
+
+class CollapseWarning(UserWarning):
+    """Training brought all embeddings together, or taught nothing."""
 
 
 class StaleSupportError(ValueError):

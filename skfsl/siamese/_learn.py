@@ -8,8 +8,8 @@ import torch
 from sklearn.utils import check_consistent_length
 from torch import nn
 
-from skfsl.exceptions import TrainingDivergedError
-from skfsl.siamese._data import Staged, autocast, embed, to_tensor
+from skfsl.siamese._collapse import Watch
+from skfsl.siamese._data import Staged, autocast, to_tensor
 from skfsl.siamese._device import resolve_device, training_dtype
 from skfsl.siamese._module import (
     SiameseModule,
@@ -117,10 +117,11 @@ def learn(estimator, X, y, *, reset, module, groups=None):
             own = codes_of(classes, known)[codes[training]]
             batches = Staged(staged, own, device)
             imprint(loss, n_known, net.module_, batches)
+            watch = Watch(net.module_, staged, own, device)
             net.partial_fit(batches)
         net.settle()
         if work.max_epochs:
-            _check_embeddings(net.module_, staged, device)
+            watch.check(net)
     past = [] if reset else estimator.history_
     work.device_, work.net_, work.history_ = device, net, [*past, *net.epochs()]
     work.fit_id_ = _digest(net.module_)
@@ -161,18 +162,6 @@ def _check_pairs(estimator, codes):
             f"{type(estimator).__name__} learns from pairs of the same class too. Got "
             f"n_samples={len(codes)} of as many classes: give at least one class a "
             f"second sample."
-        )
-
-
-def _check_embeddings(module, samples, device):
-    """Refuse weights that the last steps blew up: no loss tells of these any more."""
-    embeddings = embed(module, samples[:256], device, torch.float32)
-    weights = module.head.parameters() if isinstance(module.head, nn.Module) else ()
-    if not all(torch.isfinite(tensor).all() for tensor in (embeddings, *weights)):
-        raise TrainingDivergedError(
-            "The embeddings, or weights of the head, became NaN or infinite in "
-            "training. Lower lr, check X for extreme values, or set "
-            "precision='float32'."
         )
 
 

@@ -138,10 +138,7 @@ def _check_room(loss: Any, embedding_dim: int, n_classes: int, n_known: int) -> 
     """Refuse a loss made for fewer classes before it fails amid the training."""
     if hasattr(loss, "proxies") or not _has_weights(loss):
         return
-    sizes = [getattr(module, "num_classes", None) for module in loss.modules()]
-    room = min((s for s in sizes if isinstance(s, int)), default=None)
-    if room is None:
-        room = _find_room(loss, embedding_dim, n_classes)
+    room = _find_room(loss, embedding_dim, n_classes)
     if n_classes <= room:
         return
     those = f", {n_known} of them from before" if n_known else ""
@@ -153,7 +150,7 @@ def _check_room(loss: Any, embedding_dim: int, n_classes: int, n_known: int) -> 
 
 
 def _find_room(loss: nn.Module, embedding_dim: int, n_classes: int) -> int:
-    """Try how many classes a loss takes that does not say so."""
+    """Try how many classes a loss takes, `n_classes` at most: few say it."""
     x = F.normalize(torch.eye(4, embedding_dim) + 0.1)
 
     def fails(n: int) -> bool:
@@ -166,9 +163,9 @@ def _find_room(loss: nn.Module, embedding_dim: int, n_classes: int) -> int:
             return True
         return False
 
-    if not fails(n_classes) or fails(1):
+    if not fails(n_classes) or fails(2):
         return n_classes  # or it fails for another reason: training will say it
-    return bisect.bisect_left(range(1, n_classes), True, key=fails)
+    return bisect.bisect_left(range(1, n_classes), True, lo=1, key=fails)
 
 
 def _inner(loss: Any) -> Any:
