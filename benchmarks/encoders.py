@@ -82,8 +82,12 @@ def plain_darknet(channels, widths=(64, 128, 256), stem=32):
 # encoder, its twin, images in a step of training
 CASES = [
     (Conv4(), plain_conv4, 300),
-    (Darknet(), plain_darknet, 300),
-    (ResNet(), lambda c: plain_res_net(c, (64, 128, 256), 2, stem=64), 100),
+    (Darknet(pooling="average"), plain_darknet, 300),
+    (
+        ResNet(pooling="average"),
+        lambda c: plain_res_net(c, (64, 128, 256), 2, stem=64),
+        100,
+    ),
     (ResNet12(), lambda c: plain_res_net(c, (64, 160, 320, 640), 3), 50),
 ]
 

@@ -42,7 +42,7 @@ class Darknet(Part):
     stem : int, default=32
         Channels of the convolution before the first stage.
 
-    pooling : {"average", "covariance", "flatten", "gem", "max"}, default="average"
+    pooling : {"average", "covariance", "flatten", "gem", "max"}, default="gem"
         How the last feature maps become an embedding, see
         :ref:`the user guide <pooling>`. "average", "gem" and "max" make as many
         numbers as the last width.
@@ -79,7 +79,7 @@ class Darknet(Part):
         "pooling": [StrOptions(set(POOLINGS))],
     }
 
-    def __init__(self, widths=(64, 128, 256), *, n_units=1, stem=32, pooling="average"):
+    def __init__(self, widths=(64, 128, 256), *, n_units=1, stem=32, pooling="gem"):
         self.widths = widths
         self.n_units = n_units
         self.stem = stem

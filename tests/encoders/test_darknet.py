@@ -9,7 +9,9 @@ from skfsl.encoders._darknet import ResidualUnit
 
 
 def test_number_of_weights_of_darknet53():
-    part = Darknet((64, 128, 256, 512, 1024), n_units=(1, 2, 8, 8, 4))
+    part = Darknet(
+        (64, 128, 256, 512, 1024), n_units=(1, 2, 8, 8, 4), pooling="average"
+    )
     module = part.build((3, 64, 64))
     # 41,609,928 with the classifier of 1,000 classes, of 1,025,000.
     assert sum(p.numel() for p in module.parameters()) == 40_584_928
