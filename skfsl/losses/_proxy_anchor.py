@@ -19,8 +19,8 @@ class ProxyAnchorLoss(ProxyLoss):
     draws the samples of its class in the batch, most of all the farthest, and pushes
     the others away, most of all the nearest.
 
-    Use it to learn in few epochs, and with few samples a class: samples of a batch are
-    weighed by each other.
+    Use it with many samples a class and large batches, whose samples are weighed by
+    each other. With a few samples a class it takes more epochs than the other losses.
 
     Parameters
     ----------

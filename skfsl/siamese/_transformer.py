@@ -62,8 +62,9 @@ class SiameseTransformer(
         What compares two embeddings: "euclidean", "cosine", "mahalanobis",
         "dense_sigmoid", "learned_norms" or "mixed_norms".
     loss : str, skfsl.losses part or callable, default="prototypical"
-        What is minimised: "prototypical", "contrastive", or any
-        ``loss(embeddings, labels)`` such as those of pytorch-metric-learning.
+        What is minimised: a loss of :ref:`losses`, by name ("triplet", "sup_con",
+        "arc_face" ...) or with settings, or any ``loss(embeddings, labels)`` such as
+        those of pytorch-metric-learning. It must be defined on the scores of the head.
     sampler : str or skfsl.samplers part, default="class_balanced"
         What makes batches: "class_balanced", "episode", "balanced_pairs",
         "hard_pairs", "product_pairs" or "random_pairs".
