@@ -341,7 +341,8 @@ class SiameseTransformer(
             `similarity` and `get_metric` do so.
         """
         snapshot = shadow(self, fitted=True)
-        return fold(snapshot.head_, snapshot._embed(X), snapshot.device_)
+        embeddings = snapshot._embed(X)  # tells whether it is fitted, first
+        return fold(snapshot.head_, embeddings, snapshot.device_)
 
     def _embed(self, X):
         check_is_fitted(self, "net_")
