@@ -10,6 +10,7 @@ from torch import nn
 
 from skfsl.exceptions import CollapseWarning, TrainingDivergedError
 from skfsl.siamese._data import embed
+from skfsl.siamese._module import SiameseModule
 
 __all__ = ["Watch"]
 
@@ -49,7 +50,9 @@ class Watch:
         Where `module` is.
     """
 
-    def __init__(self, module: nn.Module, X, codes: np.ndarray, device: torch.device):
+    def __init__(
+        self, module: SiameseModule, X, codes: np.ndarray, device: torch.device
+    ):
         some = np.linspace(0, len(X) - 1, min(len(X), _N_SAMPLES)).round().astype(int)
         self.X, self.codes, self.device = X[some], codes[some], device
         self.before = self._look(module)
@@ -110,7 +113,7 @@ class Watch:
                 f"differ by {after.flatness:.1g} of the largest, "
                 f"{before.flatness:.1g} before training"
             )
-        elif self._is_one_line(after):
+        elif self._is_one_line(before, after):
             found = (
                 f"the embeddings of training samples have collapsed to one line, and "
                 f"pairs of one class are told from those of two no better than before "
@@ -123,16 +126,16 @@ class Watch:
             f"classes, or choose a larger margin, another mining or another loss."
         )
 
-    def _is_one_line(self, after: _Look) -> bool:
+    def _is_one_line(self, before: _Look, after: _Look) -> bool:
         # Three classes in a row are told apart on a line as well as anywhere.
         return (
             len(np.unique(self.codes)) > 3
             and after.along_one_line > _ONE_LINE
-            and self.before.along_one_line < 0.99
-            and after.order <= self.before.order
+            and before.along_one_line < 0.99
+            and after.order <= before.order
         )
 
-    def _look(self, module: nn.Module) -> _Look | None:
+    def _look(self, module: SiameseModule) -> _Look | None:
         """Return what embeddings look like; None where some are not finite."""
         module.eval()
         e = embed(module, self.X, self.device, torch.float32)
