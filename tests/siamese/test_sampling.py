@@ -203,8 +203,8 @@ class TestScores:
         siamese(encoder=encoder, sampler=sampler, loss=SquaredLoss(), max_epochs=2).fit(
             X, Y
         )
-        # A pair of samples to see the width; then scores and a batch, twice over.
-        assert modes[1:5] == [False, True, False, True]
+        # The width and the watch are seen to first; then scores and a batch, twice over.
+        assert modes[2:6] == [False, True, False, True]
 
     def test_scores_that_diverged_raise(self):
         module = siamese().fit(X, Y).net_.module_
