@@ -203,7 +203,7 @@ class TestScores:
         siamese(encoder=encoder, sampler=sampler, loss=SquaredLoss(), max_epochs=2).fit(
             X, Y
         )
-        # The width and the watch are seen to first; then scores and a batch, twice over.
+        # The width and the watch come first; then scores and a batch, twice over.
         assert modes[2:6] == [False, True, False, True]
 
     def test_scores_that_diverged_raise(self):
