@@ -269,6 +269,11 @@ class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
 
     def _episode_steps(self):
         """Return what embeds samples, and what classifies embeddings as this does."""
+        if type(self).predict is not SiameseClassifier.predict:
+            raise TypeError(
+                f"{type(self).__name__} predicts otherwise than SiameseClassifier, by "
+                f"whose scores episodes are judged. Define _episode_steps in it, too."
+            )
         snapshot = self._snapshot()
         snapshot._validate_params()
         metric = metric_of(snapshot.siamese_)

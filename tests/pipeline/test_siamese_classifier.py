@@ -531,6 +531,18 @@ def test_seen_samples_are_told(judged):
         estimate_support_score(clf, X, y, n_repeats=1)
 
 
+def test_a_subclass_that_predicts_otherwise_is_not_judged_by_our_scores(
+    judged, metrics
+):
+    class Cautious(SiameseClassifier):
+        def predict(self, X):
+            return np.zeros(len(X), dtype=int)
+
+    clf = Cautious(FrozenEstimator(metrics["euclidean"])).fit(X, Y)
+    with pytest.raises(TypeError, match="Cautious predicts otherwise"):
+        SCORER(clf, *judged)
+
+
 @pytest.mark.filterwarnings("error::skfsl.exceptions.SeenSamplesWarning")
 def test_reports_take_it_and_train_nothing(judged):
     X, y = judged
