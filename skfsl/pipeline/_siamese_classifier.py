@@ -191,8 +191,8 @@ class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or Tensor
-            Samples, as :meth:`SiameseTransformer.fit <skfsl.SiameseTransformer.fit>`
-            takes them: a table (n, d), or images.
+            Samples, as the transformer takes them: a table (n, d) or images (n, h, w),
+            (n, c, h, w) or (n, h, w, c).
 
         y : array-like of shape (n_samples,)
             Their labels: integers, booleans or strings.
