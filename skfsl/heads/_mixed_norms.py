@@ -70,7 +70,7 @@ class MixedNormsHead(Part):
 
     See Also
     --------
-    DenseSigmoidHead : One norm, |x - y|, and no hidden layer.
+    DenseSigmoidHead : One norm, the absolute difference, and no hidden layer.
 
     Notes
     -----
