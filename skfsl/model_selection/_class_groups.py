@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, LeaveOneGroupOut
 
 from skfsl.model_selection._class_split import find_classes, is_in
-from skfsl.model_selection._groups import check_groups
+from skfsl.utils._groups import check_groups
 from skfsl.utils._sklearn_private import GroupsConsumerMixin
 
 __all__ = ["LeaveOneGroupOfClassesOut"]

@@ -13,7 +13,8 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skfsl.model_selection._groups import check_groups, keep_groups_whole
+from skfsl.model_selection._groups import keep_groups_whole
+from skfsl.utils._groups import check_groups
 from skfsl.utils._sklearn_private import (
     GroupsConsumerMixin,
     Interval,

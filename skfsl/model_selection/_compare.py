@@ -1,6 +1,5 @@
 """Which of several estimators is better, on the same episodes."""
 
-from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
@@ -19,9 +18,11 @@ from skfsl.model_selection._merits import (
     influences,
     needs_scores,
     needs_unknown,
+    outside_influences,
     query_worth,
     values,
 )
+from skfsl.model_selection._named import named_estimators
 from skfsl.model_selection._play import Player
 from skfsl.model_selection._summary import (
     Summary,
@@ -212,7 +213,15 @@ def compare_few_shot(
         caller_name="compare_few_shot",
     )
     check_metric(metric, "compare_few_shot")
-    named = _named(estimators)
+    named = named_estimators(
+        estimators,
+        "a dict of names and estimators, or a list of (name, estimator) tuples",
+    )
+    if len(named) < 2:
+        raise ValueError(
+            f"A comparison needs at least two estimators. Got {list(named)}. One alone "
+            f"is judged by few_shot_report."
+        )
     pairs = _pairs(list(named), baseline)
     pandas = import_pandas("compare_few_shot") if output == "frame" else None
     y = check_labels(y)
@@ -245,29 +254,6 @@ def compare_few_shot(
     return found if output == "dict" else comparison_text(found)
 
 
-def _named(estimators: Any) -> dict[str, Any]:
-    pairs = estimators.items() if isinstance(estimators, Mapping) else estimators
-    try:
-        pairs = [(name, estimator) for name, estimator in pairs]
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"Expected a dict of names and estimators, or a list of (name, estimator) "
-            f"tuples. Got {estimators!r} instead."
-        )
-    names = [name for name, _ in pairs]
-    unnamed = [name for name in names if not isinstance(name, str) or not name]
-    if unnamed:
-        raise TypeError(f"Names of estimators are strings. Got {unnamed[0]!r} instead.")
-    if len(set(names)) < len(names):
-        raise ValueError(f"Names of estimators have to be unique. Got {names}.")
-    if len(names) < 2:
-        raise ValueError(
-            f"A comparison needs at least two estimators. Got {names}. One alone is "
-            f"judged by few_shot_report."
-        )
-    return dict(pairs)
-
-
 def _pairs(names: list[str], baseline: str | None) -> list[tuple[str, str]]:
     if baseline is None:
         return list(combinations(names, 2))
@@ -297,7 +283,8 @@ class _Result:
         for played in player.play(y, blocks, scores=scores):
             worth = values(metric, played, labels)
             added = influences(metric, played, labels, worth)
-            self.summary.add(worth, played.classes, added)
+            outside = outside_influences(metric, played, worth)
+            self.summary.add(worth, played.classes, added, outside)
             met[played.classes] = True
             each = query_worth(metric, played)
             if each is not None:

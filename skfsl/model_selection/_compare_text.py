@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from skfsl.model_selection._summary import MIN_CLASSES
 from skfsl.model_selection._text import (
     COVERED,
     WIDTH,
@@ -111,7 +112,9 @@ def _verdict(pair: dict[str, Any], n_classes: int) -> str:
     sure = pair["episodes_low"] > 0 or pair["episodes_high"] < 0
     if np.isnan(low):
         needs = (
-            "three or more classes" if n_classes < 3 else "scores of the classifiers"
+            f"{MIN_CLASSES} or more classes"
+            if n_classes < MIN_CLASSES
+            else "scores of the classifiers"
         )
         said = ahead if sure else unsure
         return (

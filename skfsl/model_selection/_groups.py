@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from skfsl.utils._groups import check_groups
-
-__all__ = ["check_groups", "keep_groups_whole"]
+__all__ = ["keep_groups_whole"]
 
 
 def keep_groups_whole(

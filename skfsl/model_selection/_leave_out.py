@@ -39,8 +39,9 @@ class Units:
         """Choose what is left out, round by round.
 
         In a round each class gives one of its units, or a tenth of them where it has
-        more than ten: all classes shrink alike. Were it the query's class alone, the
-        others would have more examples than it, and would win too often.
+        more than ten: where counts are equal, all classes shrink alike. Were it the
+        query's class alone, the others would have more examples than it, and would win
+        too often. Where counts differ, small classes shrink by a larger share.
 
         Where a group has examples of several classes, a round leaves out one group.
 

@@ -1,6 +1,7 @@
 """What an episode is worth: one number each, from what was answered."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ __all__ = [
     "influences",
     "needs_scores",
     "needs_unknown",
+    "outside_influences",
     "query_worth",
     "ranks",
     "values",
@@ -137,6 +139,39 @@ def influences(
     return n_way * (worth[:, np.newaxis] - np.stack(without, axis=1))
 
 
+def outside_influences(
+    metric: str | Callable, played: Played, worth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how much classes add to episodes in which they are unknown.
+
+    Of "auroc_unknown", the difference between what the known queries are worth against
+    those of one unknown class and against all. Of other metrics, nothing.
+
+    Parameters
+    ----------
+    metric, played, worth
+        As of `influences`.
+
+    Returns
+    -------
+    classes : ndarray of shape (n,)
+        Codes, one for each episode and class that is unknown in it.
+    added : ndarray of shape (n,)
+        What each adds, up to a constant.
+    """
+    if not needs_unknown(metric):
+        return np.empty(0, dtype=np.intp), np.empty(0)
+    classes, added = [], []
+    familiarities = _familiarity(played)
+    for i, (known, unknown) in enumerate(zip(*_sides(played), strict=True)):
+        asked, familiarity = played.asked[i], familiarities[i]
+        for code in np.unique(asked[unknown]):
+            of_class = familiarity[unknown & (asked == code)]
+            classes.append(code)
+            added.append(_area(familiarity[known], of_class) - worth[i])
+    return np.array(classes, dtype=np.intp), np.array(added)
+
+
 def _each_left_out(played: Played, metric) -> Iterator[Played]:
     """Yield the episodes without their first class, without their second, ..."""
     second = _second(played)
@@ -188,30 +223,50 @@ def _balanced(played: Played) -> np.ndarray:
 
 
 def ranks(played: Played) -> np.ndarray:
-    """Return the place of each query's class, 1 first, ties in the order of classes.
+    """Return the place of each query's class: (n_episodes, n_query).
 
-    So the first place is what `predict` answers. (n_episodes, n_query)
+    The first place is what `predict` answers. Of other classes of equal scores the
+    closer one comes first, and the true one last where they are equally close.
     """
-    scores = played.scores
     truth = np.maximum(played.truth, 0)[..., np.newaxis]
-    own = np.take_along_axis(scores, truth, axis=2)
-    earlier = np.arange(scores.shape[2]) < truth
-    return 1 + ((scores > own) | ((scores == own) & earlier)).sum(axis=2)
+    own = np.take_along_axis(played.scores, truth, axis=2)
+    ahead = played.scores > own
+    tied = played.scores == own
+    if played.closeness is not None:
+        tied &= played.closeness >= np.take_along_axis(played.closeness, truth, axis=2)
+    np.put_along_axis(tied, truth, False, axis=2)
+    place = np.maximum(2, 1 + (ahead | tied).sum(axis=2))
+    return np.where(played.answer == played.truth, 1, place)
 
 
 def _auroc(played: Played) -> np.ndarray:
     """Return the chance that a known query is more familiar than an unknown one."""
-    known = played.counts
+    familiarities = _familiarity(played)
+    if np.ptp(familiarities) == 0:
+        warnings.warn(
+            "All queries of an episode are equally familiar to the classifier, known "
+            "and unknown ones: its scores do not tell them apart, and auroc_unknown is "
+            "0.5 by that. Use a classifier with score_samples or finer scores.",
+            UserWarning,
+            stacklevel=2,
+        )
+    sides = zip(familiarities, *_sides(played), strict=True)
+    return np.array([_area(f[known], f[unknown]) for f, known, unknown in sides])
+
+
+def _sides(played: Played) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which queries are of the episode's classes, and which of others."""
     unknown = played.truth < 0
     if played.block.valid is not None:
         unknown &= played.block.valid
-    areas = np.empty(len(known))
-    for i, familiarity in enumerate(_familiarity(played)):
-        rank = rankdata(np.r_[familiarity[known[i]], familiarity[unknown[i]]])
-        n_known, n_unknown = known[i].sum(), unknown[i].sum()
-        below = rank[:n_known].sum() - n_known * (n_known + 1) / 2
-        areas[i] = below / (n_known * n_unknown)
-    return areas
+    return played.counts, unknown
+
+
+def _area(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Return the chance that one of `known` is above one of `unknown`."""
+    rank = rankdata(np.r_[known, unknown])[: len(known)]
+    below = rank.sum() - len(known) * (len(known) + 1) / 2
+    return below / (len(known) * len(unknown))
 
 
 def _familiarity(played: Played) -> np.ndarray:

@@ -39,6 +39,8 @@ class Played:
         The episodes.
     classes : ndarray of shape (n_episodes, n_way)
         Codes of the classes of each, sorted: what positions below refer to.
+    asked : ndarray of shape (n_episodes, n_query)
+        The code of each query's class.
     truth : ndarray of shape (n_episodes, n_query)
         The position of each query's class, -1 where the episode does not have it.
     answer : ndarray of shape (n_episodes, n_query)
@@ -54,6 +56,7 @@ class Played:
 
     block: Block
     classes: np.ndarray
+    asked: np.ndarray
     truth: np.ndarray
     answer: np.ndarray
     scores: Any = None
@@ -140,7 +143,9 @@ class Player:
             answers = self.classifier._score_episodes(self.X, codes, theirs)
         for block, (given, closeness) in zip(blocks, answers, strict=True):
             ways, truth = _positions(block, codes)
-            yield Played(block, ways, truth, given.argmax(axis=2), given, closeness)
+            answer = given.argmax(axis=2)
+            asked = codes[block.query]
+            yield Played(block, ways, asked, truth, answer, given, closeness)
 
     def _play_one(self, block, labels, classes, codes, wanted):
         (support,), (query,) = block.support, block.query
@@ -156,7 +161,7 @@ class Player:
         answer = np.searchsorted(own, predicted)
         answer[answer == len(own)] = 0
         answer[own[answer] != predicted] = -1
-        played = Played(block, ways, truth, answer[np.newaxis])
+        played = Played(block, ways, codes[block.query], truth, answer[np.newaxis])
         if wanted == "not" or (wanted == "if there" and not _ranks(fitted)):
             return played
         try:
@@ -166,7 +171,7 @@ class Player:
             if wanted == "needed":
                 raise
             return played
-        if wanted == "if there" and not np.isfinite(scores).all():
+        if wanted == "if there" and not _rank_all(scores):
             return played
         if not hasattr(fitted, "score_samples"):
             return replace(played, scores=scores)
@@ -230,6 +235,19 @@ def _positions(block: Block, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     listed, sought = (ways + apart).ravel(), codes[block.query] + apart
     place = np.minimum(np.searchsorted(listed, sought), len(listed) - 1)
     return ways, np.where(listed[place] == sought, place - shift * n_way, -1)
+
+
+def _rank_all(scores: np.ndarray) -> bool:
+    """Tell whether scores say which class comes second, for most queries at least.
+
+    Those of one neighbour, or of a tree, are 1 for the answer and 0 for all others.
+    """
+    if not np.isfinite(scores).all():
+        return False
+    if scores.shape[2] == 2:
+        return True
+    ordered = np.sort(scores, axis=2)
+    return bool((ordered[..., -2] == ordered[..., -3]).mean() < 0.5)
 
 
 def _ranks(fitted) -> bool:

@@ -15,6 +15,7 @@ from skfsl.model_selection._merits import (
     influences,
     needs_scores,
     needs_unknown,
+    outside_influences,
     values,
 )
 from skfsl.model_selection._play import Player
@@ -74,7 +75,7 @@ class EpisodicScorer(BaseEstimator):
     return_stats : bool, default=False
         Whether to answer a dict in the place of a float, for
         :func:`~sklearn.model_selection.cross_validate` and, with ``refit="score"``,
-        searches.
+        searches; as their only scorer. ``cross_val_score`` takes floats only.
 
     random_state : int, default=0
         Seed of the episodes. An integer only: all candidates are to meet the same ones.
@@ -196,8 +197,10 @@ class EpisodicScorer(BaseEstimator):
             "standard_error" over episodes; "episodes_low" and "episodes_high", the 95 %
             interval over the episodes drawn, which covers the sampler and not the
             data; "classes_low" and "classes_high", the 95 % interval over the classes,
-            which covers other classes of the same kind; "worst_decile", the mean of
-            the worst tenth of the episodes.
+            which covers other classes of the same kind and is NaN where it cannot be
+            told: of fewer than four classes, of a classifier that does not rank them;
+            "worst_decile", the mean of the worst tenth of the
+            episodes.
 
         Raises
         ------
@@ -227,10 +230,11 @@ class EpisodicScorer(BaseEstimator):
         summary = Summary(len(labels), bounds_of(self.metric))
         for played in player.play(y, blocks, scores=wanted):
             worth = values(self.metric, played, labels)
-            added = None
+            added = outside = None
             if self.return_stats:
                 added = influences(self.metric, played, labels, worth)
-            summary.add(worth, played.classes, added)
+                outside = outside_influences(self.metric, played, worth)
+            summary.add(worth, played.classes, added, outside)
         return summary
 
     def _episodes(self):

@@ -4,11 +4,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["Summary", "interval_over_classes", "interval_over_episodes"]
+__all__ = [
+    "MIN_CLASSES",
+    "NORMAL_95",
+    "Summary",
+    "interval_over_classes",
+    "interval_over_episodes",
+]
 
 _N_BOOTSTRAP = 2000
 _BLOCK = 2**20
-_NORMAL_95 = 1.959963984540054
+MIN_CLASSES = 4
+NORMAL_95 = 1.959963984540054
 
 
 class Summary:
@@ -27,9 +34,15 @@ class Summary:
         self._worth: list[np.ndarray] = []
         self._influence = np.zeros(n_classes)
         self._n_met = np.zeros(n_classes, dtype=np.int64)
+        self._outside = np.zeros(n_classes)
+        self._n_outside = np.zeros(n_classes, dtype=np.int64)
 
     def add(
-        self, worth: np.ndarray, classes: np.ndarray, influence: np.ndarray | None
+        self,
+        worth: np.ndarray,
+        classes: np.ndarray,
+        influence: np.ndarray | None,
+        outside: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """Take up episodes.
 
@@ -41,8 +54,13 @@ class Summary:
             Their classes, as codes.
         influence : ndarray of shape (n_episodes, n_way) or None
             How much each class adds, up to a constant. None: no interval over classes.
+        outside : tuple of ndarrays of shape (n,), or None
+            Codes of classes that are not in an episode, and how much they add to it.
         """
         self._worth.append(worth)
+        if outside is not None:
+            np.add.at(self._outside, *outside)
+            np.add.at(self._n_outside, outside[0], 1)
         if influence is not None:
             np.add.at(self._influence, classes, influence)
             np.add.at(self._n_met, classes, 1)
@@ -61,7 +79,8 @@ class Summary:
     def influence(self) -> np.ndarray:
         """What each class that was met adds to the mean, up to a constant."""
         met = self._n_met > 0
-        return self._influence[met] / self._n_met[met]
+        outside = self._outside[met] / np.maximum(self._n_outside[met], 1)
+        return self._influence[met] / self._n_met[met] + outside
 
     def as_dict(self) -> dict[str, float]:
         """Return mean, standard error, both intervals and the worst decile."""
@@ -90,7 +109,7 @@ def interval_over_episodes(worth: np.ndarray) -> tuple[float, float, float]:
     if len(worth) < 2:
         return np.nan, np.nan, np.nan
     mean, error = worth.mean(), worth.std(ddof=1) / np.sqrt(len(worth))
-    half = _NORMAL_95 * error
+    half = NORMAL_95 * error
     return float(error), float(mean - half), float(mean + half)
 
 
@@ -109,8 +128,8 @@ def interval_over_classes(mean: float, influence: np.ndarray) -> tuple[float, fl
         What each class adds to it, up to a constant.
     """
     n_classes = len(influence)
-    # Two classes are in all episodes together: nothing tells one from the other.
-    if n_classes < 3 or np.isnan(influence).any():
+    # Of three classes one sample in nine is of one class alone, and has no spread.
+    if n_classes < MIN_CLASSES or np.isnan(influence).any():
         return np.nan, np.nan
     centred = influence - influence.mean()
     error = centred.std(ddof=1) / np.sqrt(n_classes)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from skfsl.model_selection._summary import NORMAL_95
+
 __all__ = [
     "SupportComparison",
     "SupportScore",
@@ -14,7 +16,6 @@ __all__ = [
     "wilson",
 ]
 
-_Z = 1.959964  # 95 %
 
 # The odds of a right answer grow with this power of the number of shots: the middle of
 # what was found on texts, drawings and digits; see benchmarks/support_estimate.py.
@@ -50,9 +51,9 @@ def grown(accuracy: float, chance: float, log_shots: float) -> float:
 
 def wilson(share: float, n: float) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a share that was seen in `n` trials."""
-    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z * math.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
-    half /= 1 + _Z**2 / n
+    middle = (share + NORMAL_95**2 / (2 * n)) / (1 + NORMAL_95**2 / n)
+    half = NORMAL_95 * math.sqrt(share * (1 - share) / n + (NORMAL_95 / (2 * n)) ** 2)
+    half /= 1 + NORMAL_95**2 / n
     # Rounding is not to leave none and all just outside.
     return (middle - half if share > 0 else 0.0, middle + half if share < 1 else 1.0)
 
@@ -69,7 +70,7 @@ def paired_half_width(ahead: float, behind: float, n: float) -> float:
         are not taken for equal (Agresti and Min 2005).
     """
     ahead, behind = (ahead * n + 1) / (n + 2), (behind * n + 1) / (n + 2)
-    return _Z * math.sqrt((ahead + behind - (ahead - behind) ** 2) / (n + 2))
+    return NORMAL_95 * math.sqrt((ahead + behind - (ahead - behind) ** 2) / (n + 2))
 
 
 def listed(labels: list, n: int = 5) -> str:

@@ -12,8 +12,8 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skfsl.model_selection._embed import best, embed, flat, is_passthrough, unfrozen
-from skfsl.model_selection._groups import check_groups
 from skfsl.model_selection._leave_out import Units
+from skfsl.model_selection._named import named_estimators
 from skfsl.model_selection._support_report import (
     SupportComparison,
     SupportScore,
@@ -22,6 +22,7 @@ from skfsl.model_selection._support_report import (
     paired_half_width,
     wilson,
 )
+from skfsl.utils._groups import check_groups
 from skfsl.utils._sklearn_private import (
     Interval,
     _safe_indexing,
@@ -30,6 +31,11 @@ from skfsl.utils._sklearn_private import (
 from skfsl.utils._validation import as_numpy, check_labels
 
 __all__ = ["estimate_support_score"]
+
+_EXPECTED = (
+    "a classifier, a dict of names and classifiers, or a list of (name, classifier) "
+    "tuples"
+)
 
 _CONSTRAINTS = {
     "n_repeats": [Interval(Integral, 1, None, closed="left")],
@@ -168,7 +174,11 @@ def estimate_support_score(
         caller_name="estimate_support_score",
     )
     several = isinstance(classifier, Mapping | list | tuple)
-    candidates = _named(classifier) if several else {"": classifier}
+    candidates = {"": classifier}
+    if several:
+        candidates = named_estimators(classifier, _EXPECTED)
+        if not candidates:
+            raise TypeError(f"Expected {_EXPECTED}. Got {classifier!r} instead.")
     y = check_labels(y_support)
     check_consistent_length(X_support, y)
     classes, codes = np.unique(y, return_inverse=True)
@@ -193,23 +203,6 @@ def estimate_support_score(
             half = tally.half_width(right[winner], right[name])
             differences[name] = difference, (difference - half, difference + half)
     return SupportComparison(scores, winner, differences)
-
-
-def _named(candidates: Any) -> dict[str, Any]:
-    pairs = candidates.items() if isinstance(candidates, Mapping) else candidates
-    try:
-        named = [(name, candidate) for name, candidate in pairs]
-    except (TypeError, ValueError):
-        named = []
-    names = [name for name, _ in named]
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise TypeError(
-            f"Expected a classifier, a dict of names and classifiers, or a list of "
-            f"(name, classifier) tuples. Got {candidates!r} instead."
-        )
-    if len(set(names)) < len(names):
-        raise ValueError(f"Names of classifiers have to be unique. Got {names}.")
-    return dict(named)
 
 
 def _units(classes: np.ndarray, codes: np.ndarray, groups: Any) -> Units:

@@ -250,7 +250,7 @@ def test_two_classes_say_nothing_of_others(kept, begin, end):
     sentence = " ".join(text.split())
     assert begin in sentence
     assert sentence.endswith(
-        "Over other classes there is no interval, which needs three or more classes: "
+        "Over other classes there is no interval, which needs 4 or more classes: "
         "the data do not " + end
     )
 
@@ -383,7 +383,7 @@ def test_estimators_have_names_and_are_several():
     refused("have to be unique", estimators=[("a", PLAIN), ("a", PLAIN)])
     refused("Expected a dict of names", TypeError, estimators=PCA())
     refused("Expected a dict of names", TypeError, estimators=[PCA(), PCA()])
-    refused("are strings. Got 1", TypeError, estimators={1: PLAIN, 2: PLAIN})
+    refused("Got 1 in the place of a name", TypeError, estimators={1: PLAIN, 2: PLAIN})
 
 
 def test_estimators_that_cannot_be_judged_are_named():

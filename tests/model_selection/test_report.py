@@ -249,8 +249,8 @@ def test_text_of_a_hand_made_case():
         == """\
 Accuracy in 10 episodes, of 3 classes
 
-n_way  n_shot  score   over episodes    over classes  worst tenth  top@2
-3      1       0.667  [0.667, 0.667]  [0.000, 1.000]        0.667  1.000
+n_way  n_shot  score   over episodes  over classes  worst tenth  top@2
+3      1       0.667  [0.667, 0.667]             -        0.667  1.000
 
 over episodes: 95 %, for other draws of episodes from these same samples
 over classes:  95 %, for other classes of the same kind

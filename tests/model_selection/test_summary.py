@@ -11,7 +11,12 @@ from sklearn.pipeline import make_pipeline
 from skfsl import KNeighborsClassifier, PrototypeClassifier
 from skfsl.model_selection import EpisodicScorer
 from skfsl.model_selection._episodes import episode_blocks
-from skfsl.model_selection._merits import influences, ranks, values
+from skfsl.model_selection._merits import (
+    influences,
+    outside_influences,
+    ranks,
+    values,
+)
 from skfsl.model_selection._play import Player
 from skfsl.model_selection._summary import (
     Summary,
@@ -116,14 +121,54 @@ def test_influences_need_scores():
     assert expected["classes_low"] < expected["score"] < expected["classes_high"]
 
 
-def test_ranks_break_ties_in_the_order_of_classes():
-    player = Player(KNeighborsClassifier(1), X)
-    (played,) = player.play(Y, _blocks(n_way=5, n_episodes=4), scores="if there")
+@pytest.mark.parametrize("n_neighbors", [1, 3])
+def test_ranks_break_ties_by_closeness(n_neighbors):
+    player = Player(KNeighborsClassifier(n_neighbors), X)
+    blocks = _blocks(n_way=5, n_episodes=4)
+    (played,) = player.play(Y, blocks, scores="if there")
     for i in range(4):
         for q, truth in enumerate(played.truth[i]):
-            order = np.argsort(-played.scores[i, q], kind="stable")
-            assert ranks(played)[i, q] == 1 + order.tolist().index(truth)
-            assert (ranks(played)[i, q] == 1) == (played.answer[i, q] == truth)
+            keys = list(zip(played.scores[i, q], played.closeness[i, q], strict=True))
+            place = 1 + sum(key > keys[truth] for key in keys)
+            if played.answer[i, q] == truth:
+                place = 1
+            assert ranks(played)[i, q] == max(place, 1 + (played.answer[i, q] != truth))
+
+
+def test_classes_add_to_episodes_in_which_they_are_unknown():
+    player = Player(PrototypeClassifier(), X)
+    blocks = _blocks(n_unknown=6)
+    for played in player.play(Y, blocks, scores="needed"):
+        worth = values("auroc_unknown", played, LABELS)
+        classes, added = outside_influences("auroc_unknown", played, worth)
+        expected = {}
+        for i, (support, query) in enumerate(played.block.episodes()):
+            known = np.isin(CODES[query], CODES[support])
+            for code in np.unique(CODES[query][~known]):
+                some = query[known | (CODES[query] == code)]
+                expected[i, code] = _slow_worth("auroc_unknown", support, some)
+                expected[i, code] -= worth[i]
+        assert classes.tolist() == [code for _, code in expected]
+        np.testing.assert_allclose(added, list(expected.values()))
+        assert len(outside_influences("accuracy", played, worth)[0]) == 0
+
+
+def test_the_interval_of_auroc_covers_the_classes_that_are_unknown():
+    """Classes differ in how far out they lie: it matters when they are unknown."""
+    rng, n_classes = np.random.RandomState(0), 15
+    scorer = EpisodicScorer(
+        3, n_query=4, n_episodes=60, metric="auroc_unknown", return_stats=True
+    )
+    means = []
+    for _ in range(60):
+        y = np.repeat(np.arange(n_classes), 6)
+        centers = rng.normal(size=(n_classes, 4)) * rng.choice([0.5, 3], (n_classes, 1))
+        means.append(
+            scorer(PrototypeClassifier(), centers[y] + rng.normal(size=(len(y), 4)), y)
+        )
+    true = np.mean([m["score"] for m in means])
+    n_covered = sum(m["classes_low"] <= true <= m["classes_high"] for m in means)
+    assert n_covered >= 53
 
 
 # The mean and its intervals.
@@ -183,13 +228,12 @@ def test_classes_that_are_all_alike_have_an_interval_of_no_width():
     assert high == pytest.approx(0.6)
 
 
-def test_three_classes_have_an_interval_and_no_warning():
+def test_three_classes_have_no_interval_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         low, high = interval_over_classes(0.6, np.array([0.4, 0.6, 0.8]))
         other = interval_over_classes(0.6, np.array([0.0, 0.0, 1.0]))
-    assert low < 0.6 < high
-    assert other[0] < 0.6 < other[1]
+    assert np.isnan([low, high, *other]).all()
 
 
 def test_an_interval_is_the_same_at_each_call_and_leaves_the_global_state_alone():
