@@ -6,7 +6,7 @@ from numbers import Real
 import torch
 from torch.nn import functional as F
 
-from skfsl.losses._pairs import PairLoss, Pairs, masked_mean
+from skfsl.losses._pairs import PairLoss, Pairs, masked_mean, of_given_pairs
 from skfsl.losses._temperature import default_temperature
 from skfsl.utils._sklearn_private import Interval, StrOptions
 
@@ -105,6 +105,8 @@ class BinaryCrossEntropyLoss(PairLoss):
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
         "bias": [Interval(Real, None, None, closed="neither"), None],
     }
+
+    paired = of_given_pairs
 
     def __init__(
         self, reduction="mean", *, balanced=True, clip=0.1, top=0.1, gamma=2.0,

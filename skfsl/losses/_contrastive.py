@@ -5,7 +5,7 @@ from numbers import Real
 
 from torch.nn import functional as F
 
-from skfsl.losses._pairs import PairLoss, Pairs, masked_mean
+from skfsl.losses._pairs import PairLoss, Pairs, masked_mean, of_given_pairs
 from skfsl.utils._sklearn_private import Interval
 
 __all__ = ["ContrastiveLoss"]
@@ -71,6 +71,8 @@ class ContrastiveLoss(PairLoss):
         "margin": [Interval(Real, 0, None, closed="neither"), None]
     }
     accepts = ("neg_sq_distance", "cosine")
+
+    paired = of_given_pairs
 
     def __init__(self, margin=None):
         self.margin = margin

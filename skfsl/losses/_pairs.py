@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -15,22 +15,23 @@ __all__ = [
     "masked_logsumexp",
     "masked_mean",
     "mean_over_anchors",
+    "of_given_pairs",
 ]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs of a batch of n samples, scored.
+    """Pairs that are scored: all of a batch of n samples, or k given ones.
 
     Parameters
     ----------
-    scores : Tensor of shape (n, n)
+    scores : Tensor of shape (n, n) or (k,)
         Higher is closer; float32 at least.
-    labels : LongTensor of shape (n,)
-        Class codes.
-    same : BoolTensor of shape (n, n)
+    labels : LongTensor of shape (n,) or None
+        Class codes. None: the pairs are given, and may be of any samples.
+    same : BoolTensor of the shape of `scores`
         Pairs of one class; none of a sample with itself.
-    different : BoolTensor of shape (n, n)
+    different : BoolTensor of the shape of `scores`
         Pairs of two classes.
     score_type : str
         Kind of the scores.
@@ -39,7 +40,7 @@ class Pairs:
     """
 
     scores: torch.Tensor
-    labels: torch.Tensor
+    labels: Any
     same: torch.Tensor
     different: torch.Tensor
     score_type: str
@@ -167,6 +168,38 @@ class PairLoss(Part):
             f">= 2 and n_way >= 2 in the sampler), or the classes are as far apart as "
             f"the loss asks already."
         )
+
+
+def of_given_pairs(
+    self: PairLoss, a: torch.Tensor, b: torch.Tensor, same: torch.Tensor, head
+) -> torch.Tensor:
+    """Return the loss of given pairs, of which only these count.
+
+    Parameters
+    ----------
+    a, b : Tensor of shape (k, d)
+        Embeddings of the one and of the other sample of each pair.
+    same : BoolTensor of shape (k,)
+        Whether a pair is of one class.
+    head : head
+        What scores the pairs.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        Never negative.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        dtype = torch.promote_types(a.dtype, torch.float32)
+        pairs = Pairs(
+            head.paired(a.to(dtype), b.to(dtype)),
+            None,
+            same=same,
+            different=~same,
+            score_type=head.score_type,
+            embedding_dim=a.shape[1],
+        )
+        return self._of(pairs)
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
