@@ -54,7 +54,7 @@ CHANGED = {
     "NCALoss": {"temperature": 2.0},
     "NPairLoss": {"temperature": 2.0},
     "ProductPairsSampler": {"n_samples": 8},
-    "PrototypicalLoss": {"folding": False, "temperature": 2.0},
+    "PrototypicalLoss": {"folding": False, "n_shot": 1, "temperature": 2.0},
     "RandomAffine": {"degrees": 20},
     "RandomPairsSampler": {"all_pairs": True},
     "SupConLoss": {"temperature": 2.0},

@@ -1,6 +1,6 @@
 """Every sample closest to the mean of its own class."""
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Self
 
 import torch
@@ -27,9 +27,13 @@ class PrototypicalLoss(Part):
     Parameters
     ----------
     folding : bool, default=True
-        Whether every sample is a query (batch folding [2]_). Otherwise the first half
-        of each class's samples in the batch, rounded down but at least 1, are its
-        support examples, and the others are the queries.
+        Whether every sample is a query (batch folding [2]_). Otherwise the first
+        samples of each class in the batch are its support examples, and the others are
+        the queries.
+
+    n_shot : int, default=None
+        Support examples of each class, without `folding`; a class of no more samples
+        keeps one as a query. None is half of them, rounded down but at least 1.
 
     temperature : float, default=None
         What scores are divided by. None is a quarter of the width of the embeddings,
@@ -73,12 +77,14 @@ class PrototypicalLoss(Part):
 
     _parameter_constraints: dict = {
         "folding": ["boolean"],
+        "n_shot": [Interval(Integral, 1, None, closed="left"), None],
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
     }
     accepts: tuple[str, ...] = SCORE_TYPES
 
-    def __init__(self, *, folding=True, temperature=None):
+    def __init__(self, *, folding=True, n_shot=None, temperature=None):
         self.folding = folding
+        self.n_shot = n_shot
         self.temperature = temperature
 
     def build(self, embedding_dim: int, n_classes: int) -> Self:
@@ -160,9 +166,12 @@ class PrototypicalLoss(Part):
         return logits, own_size > 1
 
     def _split(self, x, codes, member, head):
-        """Score all samples against the mean of the first half of each class."""
-        half = (member.sum(dim=0) // 2).clamp(min=1)
+        """Score all samples against the mean of the first ones of each class."""
+        sizes = member.sum(dim=0)
+        n_shots = (sizes // 2).clamp(min=1)
+        if self.n_shot is not None:
+            n_shots = (sizes - 1).clamp(min=1, max=self.n_shot)
         rank = (member.cumsum(dim=0) * member).sum(dim=1) - 1
-        is_query = rank >= half[codes]
+        is_query = rank >= n_shots[codes]
         support = (member & ~is_query[:, None]).to(x.dtype)
-        return head.scores(x, support.T @ x / half[:, None]), is_query
+        return head.scores(x, support.T @ x / n_shots[:, None]), is_query

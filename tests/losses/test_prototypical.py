@@ -97,6 +97,20 @@ def test_by_hand_without_folding():
     assert value.item() == pytest.approx((math.log(2) + math.log1p(math.exp(-32))) / 2)
 
 
+def test_by_hand_with_a_number_of_shots():
+    # Support 0 and 4, queries 2, 1 and 6, the last one of a class that keeps a query.
+    x = torch.tensor([[0.0], [2.0], [1.0], [4.0], [6.0]]).double()
+    labels = torch.tensor([5, 5, 5, 1, 1])
+    head = EuclideanHead()
+    one = PrototypicalLoss(folding=False, n_shot=1)(x, labels, head)
+    costs = [math.log(2), math.log1p(math.exp(-8)), math.log1p(math.exp(-32))]
+    assert one.item() == pytest.approx(sum(costs) / 3)
+    # Two support examples of the first class, at 1; the second has none to spare.
+    two = PrototypicalLoss(folding=False, n_shot=2)(x, labels, head)
+    costs = [math.log1p(math.exp(0 - 9)), math.log1p(math.exp(4 - 25))]
+    assert two.item() == pytest.approx(sum(costs) / 2)
+
+
 @heads
 @each_way
 def test_gradients_are_right(head, folding):

@@ -346,5 +346,9 @@ class TestEpisodes:
         with pytest.raises(ValueError, match=r"takes other samples as support than"):
             model.fit(X, Y)
 
+    def test_both_may_be_given_the_same_number_of_shots(self):
+        loss = PrototypicalLoss(folding=False, n_shot=1)
+        siamese(sampler=EpisodeSampler(n_shot=1, n_query=3), loss=loss).fit(X, Y)
+
     def test_batch_folding_takes_any_episodes(self):
         siamese(sampler=EpisodeSampler(n_shot=1, n_query=3)).fit(X, Y)
