@@ -1,6 +1,5 @@
 """SiameseTransformer: the metric that is learned, as a transformer."""
 
-import numbers
 import warnings
 
 import numpy as np
@@ -14,14 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfsl.siamese._data import embed
 from skfsl.siamese._device import resolve_device
-from skfsl.siamese._learn import OPTIMIZERS, learn
-from skfsl.siamese._module import PARTS, resolve_part
+from skfsl.siamese._learn import learn
+from skfsl.siamese._settings import CONSTRAINTS, set_plain
 from skfsl.siamese._similarity import SimilarityMixin, fold
 from skfsl.siamese._sklearn_callbacks import CallbackSupport, with_callbacks
-from skfsl.siamese._views import VIEWS, check_views
+from skfsl.siamese._views import check_views
 from skfsl.utils._hash import hash_samples
 from skfsl.utils._publish import shadow
-from skfsl.utils._sklearn_private import HasMethods, Interval, StrOptions
 from skfsl.utils._validation import check_samples
 
 __all__ = ["SiameseTransformer"]
@@ -191,31 +189,7 @@ class SiameseTransformer(
         "{estimator_module}.{estimator_name}.html"
     )
 
-    _parameter_constraints: dict = {
-        "encoder": [str, callable, HasMethods("build")],
-        "embedding_dim": [Interval(numbers.Integral, 1, None, closed="left"), None],
-        "head": [str, HasMethods("build")],
-        "loss": [str, callable, HasMethods("build")],
-        "sampler": [str, HasMethods("build")],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "lr": [Interval(numbers.Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
-        "max_epochs": [Interval(numbers.Integral, 0, None, closed="left")],
-        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="left")],
-        "early_stopping": [
-            "boolean",
-            Interval(numbers.Integral, 1, None, closed="left"),
-        ],
-        "augment": [callable, None],
-        "views": [StrOptions(set(VIEWS)), list, tuple, None],
-        "input_layout": [StrOptions({"auto", "channels_first", "channels_last"})],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "device": [str, torch.device],
-        "callbacks": [list, tuple, None],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: dict = CONSTRAINTS
 
     def __init__(
         self, encoder="auto", *, embedding_dim=None, head="euclidean",
@@ -259,19 +233,7 @@ class SiameseTransformer(
         self : SiameseTransformer
             This estimator.
         """
-        plain = {k: v for k, v in params.items() if "__" not in k}
-        super().set_params(**plain)
-        nested = {k: v for k, v in params.items() if "__" in k}
-        for name in {key.partition("__")[0] for key in nested} & set(PARTS):
-            value = getattr(self, name)
-            if isinstance(value, str) and value != "auto":
-                setattr(self, name, resolve_part(value, name))
-            elif isinstance(value, str):
-                raise ValueError(
-                    f"Cannot set parameters of {name}='auto': what it stands for is "
-                    f"known in fit only. Name it, e.g. {name}='conv4'."
-                )
-        return super().set_params(**nested)
+        return super().set_params(**set_plain(self, super().set_params, params))
 
     # Groups that are routed to splitters and scorers are mostly others, of samples.
     __metadata_request__fit = {"groups": False}
