@@ -14,25 +14,14 @@ import argparse
 import time
 
 import numpy as np
+from _omniglot import play, play_within, show_within
 from _report import machine
-from scipy.stats import norm, t
 
 from skfsl import PrototypeClassifier, SiameseTransformer
 from skfsl.augmentation import rotate_as_classes
 from skfsl.datasets import load_omniglot
-from skfsl.model_selection import make_episodic_scorer
 
 PUBLISHED = {(5, 1): 98.8, (5, 5): 99.7, (20, 1): 96.0, (20, 5): 98.9}
-
-
-def play(E, y, *, n_way, n_shot, n_episodes, seed):
-    """Return what the scorer tells of embeddings, in per cent."""
-    scorer = make_episodic_scorer(
-        n_way, n_shot=n_shot, n_query=15, n_episodes=n_episodes, return_stats=True,
-        random_state=seed,
-    )  # fmt: skip
-    stats = scorer(PrototypeClassifier(), E, y)
-    return {name: 100 * value for name, value in stats.items()}
 
 
 def show(stats):
@@ -41,34 +30,6 @@ def show(stats):
     return (
         f"{stats['score']:6.2f} ± {half:.2f}  [{stats['classes_low']:.2f}, "
         f"{stats['classes_high']:.2f}]  {stats['worst_decile']:6.2f}"
-    )
-
-
-def play_within(E, y, alphabets, *, n_episodes, seed):
-    """Return 20-way 1-shot stats of each alphabet with 20 characters or more."""
-    names, codes = np.unique(alphabets, return_inverse=True)
-    found = {}
-    for code, name in enumerate(names.tolist()):
-        mine = codes == code
-        if len(np.unique(y[mine])) >= 20:
-            found[name] = play(
-                E[mine], y[mine], n_way=20, n_shot=1,
-                n_episodes=max(1, n_episodes // len(names)), seed=seed,
-            )  # fmt: skip
-    return found
-
-
-def show_within(found):
-    """Show the mean over alphabets, as many episodes of each, and its intervals."""
-    scores = np.array([stats["score"] for stats in found.values()])
-    errors = np.array([stats["standard_error"] for stats in found.values()])
-    mean, n = scores.mean(), len(scores)
-    over_episodes = norm.ppf(0.975) * np.sqrt((errors**2).sum()) / n
-    over_alphabets = t.ppf(0.975, n - 1) * scores.std(ddof=1) / np.sqrt(n)
-    worst = min(found, key=lambda name: found[name]["score"])
-    return (
-        f"{mean:6.2f} ± {over_episodes:.2f}  [{mean - over_alphabets:.2f}, "
-        f"{mean + over_alphabets:.2f}]  {scores.min():6.2f} ({worst})"
     )
 
 
@@ -110,8 +71,8 @@ def main():
     )
     for (n_way, n_shot), published in PUBLISHED.items():
         found = play(
-            E, labels, n_way=n_way, n_shot=n_shot, n_episodes=args.n_episodes,
-            seed=args.seed,
+            PrototypeClassifier(), E, labels, n_way=n_way, n_shot=n_shot,
+            n_episodes=args.n_episodes, seed=args.seed,
         )  # fmt: skip
         print(f"{n_way:2d}-way {n_shot}-shot  {show(found)}   (ProtoNet {published})")
     # A quota of the episodes for each alphabet that has 20 characters.

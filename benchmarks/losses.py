@@ -1,0 +1,109 @@
+"""Which loss to take: every loss with the same encoder and time, on Omniglot.
+
+    python benchmarks/losses.py --data omniglot.npz
+    python benchmarks/losses.py --data omniglot.npz --losses triplet arc_face --seeds 5
+
+Conv4 on 28 × 28 learns the 964 background characters, each quarter turn a class, half
+of a batch from one alphabet; it is played on the 659 evaluation characters. Each loss
+has its default settings and the head that it is made for, and trains for the same
+processor time. Means over seeds with 95% intervals (Student's t), which cover the seed
+of weights and batches, not other characters: `omniglot.py` tells the latter.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from _omniglot import fit_for, interval, load_background, play, play_within
+from _report import machine
+
+from skfsl import PrototypeClassifier, SiameseTransformer
+from skfsl.datasets import load_omniglot
+
+# Pairs a batch draws: 150 classes × 2. Losses on proxies take the same batches.
+SETTINGS = {
+    "prototypical": {"head": "euclidean"},
+    "sup_con": {"head": "cosine"},
+    "n_pair": {"head": "cosine"},
+    "nca": {"head": "euclidean"},
+    "binary_cross_entropy": {"head": "dense_sigmoid"},
+    "mean_score": {"head": "dense_sigmoid"},
+    "class_consistency": {"head": "dense_sigmoid"},
+    "contrastive": {"head": "euclidean"},
+    "triplet": {"head": "euclidean"},
+    "multi_similarity": {"head": "cosine"},
+    "normalized_softmax": {"head": "cosine"},
+    "cos_face": {"head": "cosine"},
+    "arc_face": {"head": "cosine"},
+    "proxy_anchor": {"head": "cosine"},
+}
+COLUMNS = ("5-way 1-shot", "20-way 1-shot", "20-way 5-shot", "within an alphabet")
+
+
+def score(siamese, evaluation, n_episodes):
+    """Return the four accuracies, in per cent."""
+    E, y = siamese.transform(evaluation.data), evaluation.target
+    classifier = PrototypeClassifier(metric=siamese.metric_)
+    found = [
+        play(
+            classifier, E, y, n_way=n_way, n_shot=n_shot, n_episodes=n_episodes, seed=0
+        )["score"]
+        for n_way, n_shot in ((5, 1), (20, 1), (20, 5))
+    ]
+    within = play_within(
+        E, y, evaluation.alphabet, n_episodes=2 * n_episodes, seed=0,
+        classifier=classifier,
+    )  # fmt: skip
+    return [*found, np.mean([stats["score"] for stats in within.values()])]
+
+
+def show(rows):
+    """Show the mean of each column with its interval over the rows."""
+    cells = ("{:.2f} ± {:.2f}".format(*interval(c)) for c in zip(*rows, strict=True))
+    return "  ".join(f"{cell:>19s}" for cell in cells)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", required=True, help="omniglot.npz")
+    parser.add_argument("--losses", nargs="+", default=list(SETTINGS), metavar="LOSS")
+    parser.add_argument("--head", help="this head for all of the losses")
+    parser.add_argument("--minutes", type=float, default=1.0, help="of training, each")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--n-episodes", type=int, default=500)
+    parser.add_argument("--json", type=Path, help="append each result to this file")
+    args = parser.parse_args()
+
+    X, y, groups = load_background(args.data)
+    evaluation = load_omniglot(args.data, subset="evaluation", image_size=28)
+    print(f"{machine()}\n{args.minutes:g} minutes of processor time over the threads")
+    print(f"{'':22s}{'steps':>7s}  " + "  ".join(f"{name:>19s}" for name in COLUMNS))
+    for loss in args.losses:
+        head = args.head or SETTINGS[loss]["head"]
+        rows, steps = [], []
+        for seed in range(args.seeds):
+            siamese = SiameseTransformer(
+                "conv4", head=head, loss=loss, sampler="class_balanced",
+                random_state=seed,
+            )  # fmt: skip
+            siamese, cost = fit_for(siamese, X, y, groups, minutes=args.minutes)
+            rows.append(score(siamese, evaluation, args.n_episodes))
+            steps.append(cost["steps"])
+            if args.json:
+                line = {"loss": loss, "head": head, "seed": seed, **cost}
+                line |= dict(zip(COLUMNS, map(float, rows[-1]), strict=True))
+                with args.json.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+        cells = [
+            "{:9.2f} ± {:5.2f}".format(*interval(c)) for c in zip(*rows, strict=True)
+        ]
+        print(
+            f"{loss:22s}{np.mean(steps):7.0f}  "
+            + "  ".join(f"{c:>19s}" for c in cells),
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
