@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from skfsl.augmentation import RandomAffine
+from skfsl import augmentation
 from skfsl.encoders import ENCODERS
 from skfsl.heads import HEADS
 from skfsl.losses import LOSSES
@@ -35,6 +35,7 @@ CHANGED = {
     "CosFaceLoss": {"margin": 0.2, "scale": 16},
     "NormalizedSoftmaxLoss": {"temperature": 0.1},
     "ProxyAnchorLoss": {"margin": 0.2, "scale": 16},
+    "ColorJitter": {"hue": 0.1},
     "ContrastiveLoss": {"margin": 0.5},
     "Conv4": {"width": 8},
     "ConvNet": {"depth": 2},
@@ -56,6 +57,9 @@ CHANGED = {
     "ProductPairsSampler": {"n_samples": 8},
     "PrototypicalLoss": {"folding": False, "n_shot": 1, "temperature": 2.0},
     "RandomAffine": {"degrees": 20},
+    "RandomCrop": {"padding": 4},
+    "RandomErasing": {"fill": 0},
+    "RandomFlip": {"vertical": 0.5},
     "RandomPairsSampler": {"all_pairs": True},
     "SupConLoss": {"temperature": 2.0},
     "TripletLoss": {"margin": "soft", "mining": "batch_hard"},
@@ -198,8 +202,10 @@ def test_losses_accept_known_score_types():
 
 @pytest.mark.parametrize("cls", [*CHANGED])
 def test_docstrings_are_whole(cls):
-    rooms = {type(part_from_name(n, REGISTRIES[k], k)) for k, n in NAMED}
-    part = next(c for c in {*rooms, RandomAffine} if c.__name__ == cls)
+    named = {type(part_from_name(n, REGISTRIES[k], k)) for k, n in NAMED}
+    part = next(
+        (c for c in named if c.__name__ == cls), getattr(augmentation, cls, None)
+    )
     doc = inspect.getdoc(part)
     assert "Examples\n---" in doc
     for name in inspect.signature(part).parameters:

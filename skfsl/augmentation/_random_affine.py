@@ -2,18 +2,17 @@
 
 import math
 from numbers import Real
-from typing import Self
 
 import torch
 from torch.nn import functional as F
 
-from skfsl.utils._parts import Part
+from skfsl.augmentation._image_transform import ImageTransform, check_range
 from skfsl.utils._sklearn_private import Interval
 
 __all__ = ["RandomAffine"]
 
 
-class RandomAffine(Part):
+class RandomAffine(ImageTransform):
     """Distort each image of a batch by an affine map of its own.
 
     The map is a rotation, a shear along each axis, a scale of each axis and a shift
@@ -82,69 +81,18 @@ class RandomAffine(Part):
         self.p = p
         self.fill = fill
 
-    def build(self) -> Self:
-        """Return the transform itself: it has no weights.
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        check_range(self, "scale")
 
-        Returns
-        -------
-        transform : RandomAffine
-            This transform.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of its range.
-        """
-        self._validate_params()
-        numbers = all(isinstance(s, Real) and s < math.inf for s in self.scale)
-        if (
-            len(self.scale) != 2
-            or not numbers
-            or not 0 < self.scale[0] <= self.scale[1]
-        ):
-            raise ValueError(
-                "The 'scale' parameter of RandomAffine must be two numbers, "
-                f"0 < smallest <= largest. Got {self.scale!r} instead."
-            )
-        return self
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Distort a batch.
-
-        Parameters
-        ----------
-        images : Tensor of shape (n, c, h, w)
-            Images of floating-point numbers.
-
-        Returns
-        -------
-        images : Tensor of shape (n, c, h, w)
-            New images; between pixels the values are interpolated linearly.
-
-        Raises
-        ------
-        ValueError
-            If `images` is not a batch of images of floating-point numbers.
-        TypeError
-            If `images` is no tensor.
-        """
-        if not isinstance(images, torch.Tensor):
-            raise TypeError(
-                f"RandomAffine takes torch tensors. Got {type(images).__name__}."
-            )
-        if images.ndim != 4 or not images.is_floating_point() or not images.numel():
-            raise ValueError(
-                "RandomAffine takes floating-point images of shape (n, c, h, w), one "
-                f"or more. Got {images.dtype} of shape {tuple(images.shape)}."
-            )
+    def _transform(self, images: torch.Tensor) -> torch.Tensor:
         h, w = images.shape[2:]
-        with torch.autocast(images.device.type, enabled=False):
-            maps = self._draw(len(images), h, w, images.device)
-            grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-            shown = F.grid_sample(
-                images - self.fill, grid.to(images.dtype), align_corners=False
-            )
-            return shown + self.fill
+        maps = self._draw(len(images), h, w, images.device)
+        grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+        shown = F.grid_sample(
+            images - self.fill, grid.to(images.dtype), align_corners=False
+        )
+        return shown + self.fill
 
     def _draw(self, n: int, h: int, w: int, device: torch.device) -> torch.Tensor:
         """Return maps (n, 2, 3) from places in the new image to places in the old."""
