@@ -25,6 +25,7 @@ _SUBMODULES = (
     "encoders",
     "exceptions",
     "heads",
+    "images",
     "losses",
     "metrics",
     "model_selection",

@@ -1,6 +1,7 @@
 """Errors and warnings of skfsl's own; all else is ValueError or TypeError."""
 
 __all__ = [
+    "BadFilesWarning",
     "CollapseWarning",
     "DisjointClassesWarning",
     "MetricMismatchWarning",
@@ -12,6 +13,10 @@ __all__ = [
 
 class TrainingDivergedError(ValueError):
     """The loss or the weights became NaN or infinite while a metric was learned."""
+
+
+class BadFilesWarning(UserWarning):
+    """Image files cannot be read, and their samples are left out."""
 
 
 class CollapseWarning(UserWarning):

@@ -16,6 +16,7 @@ PACKAGE = Path(skfsl.__file__).parent
 FLOORS = [
     {"exceptions"},
     {"utils"},
+    {"images"},
     {"encoders", "heads", "losses", "samplers", "augmentation", "datasets"},
     {"metrics"},
     {"model_selection"},
@@ -31,8 +32,8 @@ PARTS = {"encoders", "heads", "losses", "samplers", "augmentation"}
 DOORS = {
     "skorch": {"siamese/_net.py"},
     "sklearn.callback": {"siamese/_sklearn_callbacks.py"},
-    "torchvision": {"encoders/_torchvision.py", "utils/_images.py"},
-    "PIL": {"datasets/_omniglot.py", "utils/_images.py"},
+    "torchvision": {"encoders/_torchvision.py"},
+    "PIL": {"datasets/_omniglot.py", "images/_read.py"},
     "matplotlib": {"metrics/_plot/"},
     "onnx": {"export/"},
     "faiss": {"support/_neighbors_faiss.py"},
