@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skfsl.images import ImageRows
 from skfsl.siamese._views import mean_over_views
 
 __all__ = ["Batches", "Staged", "embed", "to_tensor"]
@@ -15,12 +16,15 @@ __all__ = ["Batches", "Staged", "embed", "to_tensor"]
 # given back to the kernel at each step: on CPUs small batches are the faster ones.
 _ELEMENTS = {"cpu": 64 * 28 * 28, "other": 2048 * 28 * 28}
 
+# Images that are brought to the device at a time.
+_ROWS = 256
+
 # Products of few rows are summed in another order than those of many: with as many at
 # least, a row of a table is embedded alike in whatever company it comes.
 _MIN_ROWS = 16
 
 
-def to_tensor(X: np.ndarray | torch.Tensor) -> torch.Tensor:
+def to_tensor(X: Any) -> torch.Tensor:
     """View an array as a tensor; copy what torch cannot view safely."""
     if isinstance(X, torch.Tensor):
         return X
@@ -41,7 +45,7 @@ class Staged:
 
     Parameters
     ----------
-    X : ndarray of shape (n, d) or (n, c, h, w)
+    X : ndarray of shape (n, d) or (n, c, h, w), or ImageRows
         float32, or uint8 images.
     y : ndarray of int64, shape (n,)
         Class codes.
@@ -53,18 +57,41 @@ class Staged:
     def __init__(self, X: np.ndarray, y: np.ndarray, device: torch.device):
         self.device = device
         self.codes = y
-        self.X, self.y = to_tensor(X), to_tensor(y)
-        if self.X.nbytes <= _room_for_staging(device):
-            self.X, self.y = self.X.to(device), self.y.to(device)
+        self.X: Any = X if isinstance(X, ImageRows) else to_tensor(X)
+        self.y = to_tensor(y)
+        if X.nbytes <= _room_for_staging(device):
+            self.X, self.y = _stage(self.X, device), self.y.to(device)
 
     def __len__(self) -> int:
         return len(self.X)
 
+    def part(self, indices: np.ndarray) -> torch.Tensor | ImageRows:
+        """Return samples as they are kept."""
+        if isinstance(self.X, ImageRows):
+            return self.X.part(indices)
+        at = torch.from_numpy(indices).to(self.X.device, non_blocking=True)
+        return self.X.index_select(0, at)
+
     def take(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return samples, floats on the device, and their labels."""
-        at = torch.from_numpy(indices).to(self.X.device, non_blocking=True)
-        x, y = self.X.index_select(0, at), self.y.index_select(0, at)
+        x = self.part(indices)
+        if isinstance(x, ImageRows):
+            x = to_tensor(x[:])
+        y = self.y[torch.from_numpy(indices).to(self.y.device, non_blocking=True)]
         return _to_float(x.to(self.device, non_blocking=True)), y.to(self.device)
+
+
+def _stage(X: torch.Tensor | ImageRows, device: torch.device) -> Any:
+    """Bring samples to the device; images that are not at hand yet by blocks."""
+    if not isinstance(X, ImageRows):
+        return X.to(device)
+    if device.type == "cpu":
+        return X
+    staged = torch.empty(X.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(X), _ROWS):
+        block = to_tensor(X[start : start + _ROWS])
+        staged[start : start + _ROWS].copy_(block)
+    return staged
 
 
 def _room_for_staging(device: torch.device) -> float:
@@ -123,7 +150,7 @@ class Batches:
 
 def embed(
     module: nn.Module,
-    X: np.ndarray | torch.Tensor,
+    X: np.ndarray | torch.Tensor | ImageRows,
     device: torch.device,
     dtype: torch.dtype,
     views: Sequence[Callable] = (),
@@ -134,7 +161,7 @@ def embed(
     ----------
     module : nn.Module
         In evaluation mode: its mode is not touched, so that threads may share it.
-    X : ndarray or Tensor of shape (n, d) or (n, c, h, w)
+    X : ndarray, Tensor or ImageRows of shape (n, d) or (n, c, h, w)
         float32, or uint8 images.
     device : torch.device
         The device of `module`.

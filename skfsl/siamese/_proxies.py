@@ -99,7 +99,7 @@ def imprint(loss: Any, n_known: int, module: nn.Module, staged: Staged) -> None:
     rank = np.empty_like(codes)
     rank[order] = np.arange(len(codes)) - np.searchsorted(codes[order], codes[order])
     module.eval()
-    samples = staged.X[torch.from_numpy(new).to(staged.X.device)]
+    samples = staged.part(new)
     directions = F.normalize(embed(module, samples, staged.device, torch.float32))
     sums = torch.zeros((len(loss.proxies) - n_known) * n_centers, width)
     sums.index_add_(
