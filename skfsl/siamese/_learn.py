@@ -8,9 +8,11 @@ import torch
 from sklearn.utils import check_consistent_length
 from torch import nn
 
+from skfsl.images import part_of
 from skfsl.siamese._collapse import Watch
 from skfsl.siamese._data import Staged, autocast, to_tensor
 from skfsl.siamese._device import resolve_device, training_dtype
+from skfsl.siamese._files import read_training_data
 from skfsl.siamese._module import (
     SiameseModule,
     build_augment,
@@ -31,7 +33,7 @@ from skfsl.utils._parts import Part
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._random import draw_seed, seeded
 from skfsl.utils._sklearn_private import validate_parameter_constraints
-from skfsl.utils._validation import check_labels, check_samples
+from skfsl.utils._validation import check_labels
 
 __all__ = ["OPTIMIZERS", "learn"]
 
@@ -70,7 +72,7 @@ def learn(estimator, X, y, *, reset, module, groups=None):
     )
     _check_settings(estimator)
     work = shadow(estimator, fitted=not reset)
-    samples = check_samples(work, X, input_layout=work.input_layout, reset=reset)
+    samples, X, y, groups = read_training_data(work, X, y, groups, reset=reset)
     check_views(work.views, samples.shape[1:])
     labels = check_labels(y)
     check_consistent_length(samples, labels)
@@ -95,7 +97,7 @@ def learn(estimator, X, y, *, reset, module, groups=None):
     with seeded(seed, device), autocast(device, torch.float32):
         validates = np.isin(codes, held_out)
         training = np.flatnonzero(~validates) if len(held_out) else slice(None)
-        staged = samples[training]
+        staged = part_of(samples, training)
         module = _make_module(work, module, staged, device)
         sampler = None
         if work.max_epochs:
@@ -109,7 +111,7 @@ def learn(estimator, X, y, *, reset, module, groups=None):
         net.loss_labels = known
         if len(held_out):
             net.validation = _make_validation(
-                work, samples[validates], codes[validates], rng
+                work, part_of(samples, validates), codes[validates], rng
             )
         net.initialize()
         if work.max_epochs:

@@ -1,11 +1,13 @@
 """The settings of SiameseTransformer: what each may be, and how parts get theirs."""
 
 import numbers
+import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from skfsl.images import RESIZES
 from skfsl.siamese._learn import OPTIMIZERS
 from skfsl.siamese._module import PARTS, resolve_part
 from skfsl.siamese._views import VIEWS
@@ -31,6 +33,11 @@ CONSTRAINTS: dict = {
     "augment": [callable, None],
     "views": [StrOptions(set(VIEWS)), list, tuple, None],
     "input_layout": [StrOptions({"auto", "channels_first", "channels_last"})],
+    "image_size": [Interval(numbers.Integral, 1, None, closed="left"), tuple, None],
+    "resize": [StrOptions(set(RESIZES))],
+    "on_error": [StrOptions({"raise", "skip"})],
+    "cache": [str, os.PathLike, None],
+    "memory_budget": [Interval(numbers.Real, 0, None, closed="left")],
     "precision": [StrOptions({"auto", "float32", "bfloat16"})],
     "device": [str, torch.device],
     "callbacks": [list, tuple, None],

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfsl.siamese._data import embed
 from skfsl.siamese._device import resolve_device
+from skfsl.siamese._files import apply_to_samples
 from skfsl.siamese._learn import learn
 from skfsl.siamese._settings import CONSTRAINTS, set_plain
 from skfsl.siamese._similarity import SimilarityMixin, fold
@@ -20,7 +21,6 @@ from skfsl.siamese._sklearn_callbacks import CallbackSupport, with_callbacks
 from skfsl.siamese._views import check_views
 from skfsl.utils._hash import hash_samples
 from skfsl.utils._publish import shadow
-from skfsl.utils._validation import check_samples
 
 __all__ = ["SiameseTransformer"]
 
@@ -95,6 +95,18 @@ class SiameseTransformer(
     input_layout : {"auto", "channels_first", "channels_last"}, default="auto"
         Where four-dimensional images have their channels. "auto" takes the one axis
         of size 1, 3 or 4.
+    image_size : int or (int, int), default=None
+        Side, or height and width, of the images that files are made into. None is
+        what the encoder names as its own, else 84.
+    resize : {"pad", "crop", "squash"}, default="pad"
+        How: whole with gray around it, the middle of it, or out of proportion.
+    on_error : {"raise", "skip"}, default="raise"
+        What files that cannot be read are: an error, or left out of training, with
+        rows of NaN for embeddings and a warning.
+    cache : str or path-like, default=None
+        Folder where decoded files are kept for other calls and processes.
+    memory_budget : int, default=2 GiB
+        Bytes that decoded files may take in memory; beyond, they stay on disk.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of training. "auto" is bfloat16 autocast for convolutional encoders
         where the processor is fast at it. `transform` computes in float32 unless
@@ -112,7 +124,7 @@ class SiameseTransformer(
         versions, device, precision and number of threads. None draws one seed from
         NumPy's global generator, which is the only use made of it.
     verbose : int, default=0
-        1 prints a line an epoch.
+        1 prints a line an epoch, and how far the reading of files has come.
 
     Attributes
     ----------
@@ -153,7 +165,8 @@ class SiameseTransformer(
     Notes
     -----
     X may be a table (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c), NumPy
-    or torch. Images of bytes are scaled by 1/255, floats are taken as they are.
+    or torch. Images of bytes are scaled by 1/255, floats are taken as they are. Or X
+    is paths of image files, see :ref:`files`.
 
     With the weights a 64-bit hash of each sample that they were trained on is kept,
     and pickled, so that a scorer can tell if it is given one of these.
@@ -195,7 +208,8 @@ class SiameseTransformer(
         self, encoder="auto", *, embedding_dim=None, head="euclidean",
         loss="prototypical", sampler="class_balanced", optimizer="adamw", lr=2e-3,
         weight_decay=1e-4, max_epochs=25, validation_fraction=0.1, early_stopping=False,
-        augment=None, views=None, input_layout="auto", precision="auto",
+        augment=None, views=None, input_layout="auto", image_size=None, resize="pad",
+        on_error="raise", cache=None, memory_budget=2 * 1024**3, precision="auto",
         device="auto", callbacks=None, warm_start=False, random_state=None, verbose=0,
     ):  # fmt: skip
         self.encoder = encoder
@@ -212,6 +226,11 @@ class SiameseTransformer(
         self.augment = augment
         self.views = views
         self.input_layout = input_layout
+        self.image_size = image_size
+        self.resize = resize
+        self.on_error = on_error
+        self.cache = cache
+        self.memory_budget = memory_budget
         self.precision = precision
         self.device = device
         self.callbacks = callbacks
@@ -246,7 +265,7 @@ class SiameseTransformer(
         Parameters
         ----------
         X : array-like or Tensor
-            Table (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c).
+            Table (n, d), images (n, h, w), (n, c, h, w) or (n, h, w, c), or paths.
         y : array-like of shape (n,)
             Class labels: integers or strings; at least two classes, of which one has
             two samples.
@@ -308,19 +327,22 @@ class SiameseTransformer(
 
     def _embed(self, X):
         check_is_fitted(self, "net_")
-        samples = check_samples(self, X, input_layout=self.input_layout, reset=False)
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-        views = check_views(self.views, samples.shape[1:])
-        return embed(self.net_.module_, samples, self.device_, dtype, views)
+
+        def embedded(samples):
+            views = check_views(self.views, samples.shape[1:])
+            return embed(self.net_.module_, samples, self.device_, dtype, views)
+
+        return torch.as_tensor(apply_to_samples(self, X, embedded))
 
     def _trained_on(self, X):
         """Tell which samples the weights were trained on: bool, (n_samples,)."""
         snapshot = shadow(self, fitted=True)
         check_is_fitted(snapshot, "net_")
-        samples = check_samples(
-            snapshot, X, input_layout=snapshot.input_layout, reset=False
+        trained = snapshot.net_.module_.trained_hashes
+        return apply_to_samples(
+            snapshot, X, lambda s: np.isin(hash_samples(s), trained), tell=False
         )
-        return np.isin(hash_samples(samples), snapshot.net_.module_.trained_hashes)
 
     def __getstate__(self):
         state = super().__getstate__().copy()
