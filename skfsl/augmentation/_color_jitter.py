@@ -94,14 +94,14 @@ class ColorJitter(ImageTransform):
             (1 + s * drawn).clamp(min=0)
             for s, drawn in zip(strengths, signed[:3], strict=True)
         )
-        images = (images * bright).clamp(0, 1)
+        images = (images * bright).clamp_(0, 1)
         if self.contrast:
             mean = _luminance(images).mean(dim=(2, 3), keepdim=True)
-            images = torch.lerp(mean, images, contrast).clamp(0, 1)
+            images = torch.lerp(mean, images, contrast).clamp_(0, 1)
         if images.shape[1] != 3:
             return images
         if self.saturation:
-            images = torch.lerp(_luminance(images), images, saturation).clamp(0, 1)
+            images = torch.lerp(_luminance(images), images, saturation).clamp_(0, 1)
         return _turn_hue(images, self.hue * signed[3]) if self.hue else images
 
 

@@ -9,13 +9,13 @@ from sklearn.utils import check_consistent_length
 from torch import nn
 
 from skfsl.images import part_of
+from skfsl.siamese._augment import build_augment
 from skfsl.siamese._collapse import Watch
 from skfsl.siamese._data import Staged, autocast, to_tensor
 from skfsl.siamese._device import resolve_device, training_dtype
 from skfsl.siamese._files import read_training_data
 from skfsl.siamese._module import (
     SiameseModule,
-    build_augment,
     build_encoder,
     describe_network,
     resolve_part,

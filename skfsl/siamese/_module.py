@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skfsl.augmentation import AUGMENTATIONS
 from skfsl.encoders import ENCODERS, MLP, Conv4, ConvNet
 from skfsl.heads import HEADS
 from skfsl.losses import LOSSES
@@ -19,7 +20,6 @@ from skfsl.utils._parts import Part, part_from_name
 __all__ = [
     "PARTS",
     "SiameseModule",
-    "build_augment",
     "build_encoder",
     "build_loss",
     "describe_network",
@@ -27,7 +27,13 @@ __all__ = [
 ]
 
 # The parameters that take a part, and where its names are looked up.
-PARTS = {"encoder": ENCODERS, "head": HEADS, "loss": LOSSES, "sampler": SAMPLERS}
+PARTS = {
+    "augment": AUGMENTATIONS,
+    "encoder": ENCODERS,
+    "head": HEADS,
+    "loss": LOSSES,
+    "sampler": SAMPLERS,
+}
 
 
 class SiameseModule(nn.Module):
@@ -131,15 +137,6 @@ def _asks_for_shape(factory: Callable) -> bool:
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     )
     return any(p.kind in positional and p.default is p.empty for p in parameters)
-
-
-def build_augment(augment: Any, device: torch.device) -> Any:
-    """Make what batches are augmented by; a module goes where the batches are."""
-    augment = resolve_part(augment, "augment")
-    if isinstance(augment, Part):
-        return augment.build()
-    augment = copy.deepcopy(augment)
-    return augment.to(device) if isinstance(augment, nn.Module) else augment
 
 
 def describe_network(encoder: Any, embedding_dim: int | None, head: Any) -> dict:

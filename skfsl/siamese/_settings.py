@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from skfsl.images import RESIZES
+from skfsl.augmentation import AUGMENTATIONS
 from skfsl.siamese._learn import OPTIMIZERS
 from skfsl.siamese._module import PARTS, resolve_part
 from skfsl.siamese._views import VIEWS
@@ -30,7 +31,7 @@ CONSTRAINTS: dict = {
         "boolean",
         Interval(numbers.Integral, 1, None, closed="left"),
     ],
-    "augment": [callable, None],
+    "augment": [StrOptions(set(AUGMENTATIONS)), callable, list, tuple, None],
     "views": [StrOptions(set(VIEWS)), list, tuple, None],
     "input_layout": [StrOptions({"auto", "channels_first", "channels_last"})],
     "image_size": [Interval(numbers.Integral, 1, None, closed="left"), tuple, None],
@@ -67,17 +68,23 @@ def set_plain(estimator: Any, set_params: Callable, params: dict) -> dict:
     Raises
     ------
     ValueError
-        If the part that they are meant for is "auto".
+        If the part that they are meant for is "auto", or a list of parts.
     """
     set_params(**{k: v for k, v in params.items() if "__" not in k})
     nested = {k: v for k, v in params.items() if "__" in k}
     for name in {key.partition("__")[0] for key in nested} & set(PARTS):
         value = getattr(estimator, name)
         if isinstance(value, str) and value != "auto":
-            setattr(estimator, name, resolve_part(value, name))
+            value = resolve_part(value, name)
+            setattr(estimator, name, value)
         elif isinstance(value, str):
             raise ValueError(
                 f"Cannot set parameters of {name}='auto': what it stands for is "
                 f"known in fit only. Name it, e.g. {name}='conv4'."
+            )
+        if isinstance(value, list | tuple):
+            raise ValueError(
+                f"Cannot set parameters of {name}={value}, a list of parts. Set the "
+                f"whole of it: {name}=[...]."
             )
     return nested

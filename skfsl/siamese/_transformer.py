@@ -84,9 +84,11 @@ class SiameseTransformer(
     early_stopping : bool or int, default=False
         Stop after so many epochs without a better score on the validation classes;
         True is 10, False never. The learning rate has then not fallen all the way.
-    augment : callable or torch.nn.Module, default=None
+    augment : {"characters", "photos"}, skfsl.augmentation part, torch.nn.Module, \
+            callable or list of these, default=None
         Applied to each batch of training samples, float32 (n, d) or (n, c, h, w), on
-        the device.
+        the device; a list in its order. Transforms of torchvision are applied image by
+        image. See :ref:`augmentation`.
     views : {"shifts", "flips"} or list of callables, default=None
         What is embedded along with a sample; `transform` and `similarity` take the
         mean of all embeddings. "shifts" are the four by one pixel, "flips" is the

@@ -122,3 +122,14 @@ def test_presets_are_made_anew():
     assert again[0].horizontal == 0.5
     characters = part_from_name("characters", AUGMENTATIONS, "augment")
     assert repr(characters) == repr(RandomAffine())
+
+
+@every_part
+def test_large_batches_are_changed_in_blocks(part):
+    images = torch.rand(7, 3, 1, 1).expand(7, 3, 400, 400)  # more than one block
+    torch.manual_seed(0)
+    out = part.build()(images)
+    torch.manual_seed(0)
+    one_by_one = torch.cat([part.build()(image[None]) for image in images])
+    assert out.shape == images.shape
+    assert torch.equal(out, one_by_one)
