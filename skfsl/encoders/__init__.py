@@ -5,6 +5,8 @@ from skfsl.encoders._darknet import Darknet
 from skfsl.encoders._koch_net import KochNet
 from skfsl.encoders._mlp import MLP
 from skfsl.encoders._res_net import ResNet, ResNet12
+from skfsl.encoders._state_dict import load_weights as load_weights
+from skfsl.encoders._torchvision import TorchvisionBackbone
 
 __all__ = [
     "ENCODERS",
@@ -15,6 +17,7 @@ __all__ = [
     "KochNet",
     "ResNet",
     "ResNet12",
+    "TorchvisionBackbone",
 ]
 
 # name -> "module:Class"; what an encoder may be called by.

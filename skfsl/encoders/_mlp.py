@@ -117,6 +117,7 @@ class MLPModule(nn.Module):
 
     mean: torch.Tensor
     scale: torch.Tensor
+    pretrained = False
 
     def __init__(
         self, n_features: int, hidden: tuple[int, ...], n_outputs: int, dropout: float
@@ -151,6 +152,8 @@ class MLPModule(nn.Module):
         X : Tensor of shape (n, d)
             The training data. Columns that are constant get scale 1.
         """
+        if self.pretrained:
+            return  # the weights bring the means and scales that they were trained with
         # By blocks: a table in float64 is twice as large. Not on all devices is there
         # float64.
         X = X.detach().cpu()

@@ -14,7 +14,7 @@ from skfsl.images import (
     is_files,
     raise_or_warn,
 )
-from skfsl.siamese._module import resolve_part
+from skfsl.siamese._module import encoder_part
 from skfsl.utils._sklearn_private import _safe_indexing, validate_parameter_constraints
 from skfsl.utils._validation import check_samples
 
@@ -152,5 +152,6 @@ def _size(estimator: Any, reset: bool) -> tuple[int, int]:
         return shape[1:]
     size = estimator.image_size
     if size is None and estimator.encoder != "auto":
-        size = getattr(resolve_part(estimator.encoder, "encoder"), "image_size", None)
+        part = encoder_part(estimator.encoder, estimator.weights)
+        size = getattr(part, "image_size", None)
     return check_image_size(_DEFAULT_SIZE if size is None else size)

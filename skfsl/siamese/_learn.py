@@ -18,6 +18,7 @@ from skfsl.siamese._module import (
     SiameseModule,
     build_encoder,
     describe_network,
+    embeddings_of,
     resolve_part,
 )
 from skfsl.siamese._net import SiameseNet, is_callback
@@ -182,9 +183,10 @@ def _check_same_network(work, module):
             f"warm_start=True goes on with a network for samples of shape "
             f"{module.input_shape}. Got {work.input_shape_}."
         )
-    wanted = describe_network(work.encoder, work.embedding_dim, work.head)
+    wanted = describe_network(work.encoder, work.embedding_dim, work.head, work.weights)
     for name, value in wanted.items():
-        if value != module.description[name]:
+        # Old networks do not tell of weights.
+        if value != module.description.get(name, value):
             raise ValueError(
                 f"Training goes on with the network that there is, of "
                 f"{name}={module.description[name]}. Got {name}={value}. Set it back, "
@@ -198,8 +200,9 @@ def _make_module(work, module, samples, device):
         module = copy.deepcopy(module)
     else:
         # On the CPU, wherever the user's is: it is looked at before it moves.
-        encoder = build_encoder(work.encoder, work.input_shape_).cpu()
-        if isinstance(work.encoder, str | Part) and hasattr(encoder, "adapt"):
+        encoder = build_encoder(work.encoder, work.input_shape_, work.weights).cpu()
+        ours = isinstance(work.encoder, str | Part) and hasattr(encoder, "adapt")
+        if ours and isinstance(samples, np.ndarray):  # and no rows of files
             encoder.adapt(to_tensor(samples))
         width = _width(encoder, samples[:2])
         projection = nn.Identity()
@@ -211,7 +214,7 @@ def _make_module(work, module, samples, device):
         module = SiameseModule(encoder, projection, head)
         module.input_shape, module.embedding_dim = work.input_shape_, width
         module.description = describe_network(
-            work.encoder, work.embedding_dim, work.head
+            work.encoder, work.embedding_dim, work.head, work.weights
         )
     module = module.to(device)
     work.embedding_dim_ = module.embedding_dim
@@ -303,7 +306,7 @@ def _width(encoder, samples):
     encoder.eval()
     x = torch.tensor(np.ascontiguousarray(samples), dtype=torch.float32)
     with torch.no_grad():
-        e = encoder(x)
+        e = embeddings_of(encoder(x))
     if not isinstance(e, torch.Tensor) or e.ndim != 2 or len(e) != len(x):
         found = tuple(e.shape) if isinstance(e, torch.Tensor) else type(e).__name__
         raise ValueError(

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,14 @@ import torch
 from torch import nn
 
 from skfsl.augmentation import AUGMENTATIONS
-from skfsl.encoders import ENCODERS, MLP, Conv4, ConvNet
+from skfsl.encoders import (
+    ENCODERS,
+    MLP,
+    Conv4,
+    ConvNet,
+    TorchvisionBackbone,
+    load_weights,
+)
 from skfsl.heads import HEADS
 from skfsl.losses import LOSSES
 from skfsl.samplers import SAMPLERS
@@ -23,6 +31,8 @@ __all__ = [
     "build_encoder",
     "build_loss",
     "describe_network",
+    "embeddings_of",
+    "encoder_part",
     "resolve_part",
 ]
 
@@ -65,7 +75,32 @@ class SiameseModule(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embed samples of shape (n, *input_shape) into (n, embedding_dim)."""
-        return self.projection(self.encoder(x))
+        return self.projection(embeddings_of(self.encoder(x)))
+
+
+def embeddings_of(answer: Any) -> Any:
+    """Return the embeddings in what an encoder answers.
+
+    Parameters
+    ----------
+    answer : Tensor or object
+        A model of transformers answers an object. Its ``image_embeds`` or
+        ``pooler_output`` are the embeddings, where it has them; else the mean of its
+        ``last_hidden_state``, over the tokens (n, t, d) or places (n, d, h, w).
+
+    Returns
+    -------
+    embeddings : Tensor
+        Of shape (n, d) where they are from such an object; a tensor as it is.
+    """
+    for name in ("image_embeds", "pooler_output"):
+        pooled = getattr(answer, name, None)
+        if isinstance(pooled, torch.Tensor):
+            return pooled.flatten(1)  # (n, d, 1, 1) in convolutional ones
+    hidden = getattr(answer, "last_hidden_state", None)
+    if isinstance(hidden, torch.Tensor):
+        return hidden.mean(dim=1 if hidden.ndim == 3 else (2, 3))
+    return answer
 
 
 def resolve_part(value: object, param: str) -> object:
@@ -75,12 +110,24 @@ def resolve_part(value: object, param: str) -> object:
             f"The '{param}' parameter must be an instance. Got the class "
             f"{value.__name__}: write {value.__name__}()."
         )
-    return (
-        part_from_name(value, PARTS[param], param) if isinstance(value, str) else value
-    )
+    if not isinstance(value, str):
+        return value
+    if param == "encoder" and value not in ENCODERS:
+        return TorchvisionBackbone(value)
+    return part_from_name(value, PARTS[param], param)
 
 
-def build_encoder(encoder: Any, input_shape: tuple[int, ...]) -> nn.Module:
+def encoder_part(encoder: Any, weights: Any) -> Any:
+    """Return the part that a name stands for, with `weights` if it takes some."""
+    encoder = resolve_part(encoder, "encoder")
+    if isinstance(encoder, TorchvisionBackbone) and weights != "auto":
+        return TorchvisionBackbone(encoder.name, weights=weights)
+    return encoder
+
+
+def build_encoder(
+    encoder: Any, input_shape: tuple[int, ...], weights: Any = "auto"
+) -> nn.Module:
     """Make a fresh encoder; what the user passed is never trained itself.
 
     Parameters
@@ -91,6 +138,9 @@ def build_encoder(encoder: Any, input_shape: tuple[int, ...]) -> nn.Module:
         for one.
     input_shape : tuple of int
         (d,) or (c, h, w).
+    weights : str, path-like, torchvision weights or None, default="auto"
+        Those of a TorchvisionBackbone, if not "auto"; of others the path of a saved
+        state_dict.
 
     Returns
     -------
@@ -99,7 +149,21 @@ def build_encoder(encoder: Any, input_shape: tuple[int, ...]) -> nn.Module:
     """
     if isinstance(encoder, str) and encoder == "auto":
         encoder = _choose_encoder(input_shape)
-    encoder = resolve_part(encoder, "encoder")
+    encoder = encoder_part(encoder, weights)
+    module = _make_encoder(encoder, input_shape)
+    if weights in (None, "auto") or isinstance(encoder, TorchvisionBackbone):
+        return module
+    if not isinstance(weights, str | os.PathLike):
+        raise TypeError(
+            f"weights={weights} are for an encoder of torchvision, given by name. Of "
+            f"encoder={encoder!r} they must be the path of a saved state_dict."
+        )
+    load_weights(module, weights)
+    return module
+
+
+def _make_encoder(encoder: Any, input_shape: tuple[int, ...]) -> nn.Module:
+    """Make a fresh encoder of a part, a module or a callable."""
     if isinstance(encoder, nn.Module):
         return copy.deepcopy(encoder)
     if isinstance(encoder, Part):
@@ -139,10 +203,12 @@ def _asks_for_shape(factory: Callable) -> bool:
     return any(p.kind in positional and p.default is p.empty for p in parameters)
 
 
-def describe_network(encoder: Any, embedding_dim: int | None, head: Any) -> dict:
+def describe_network(
+    encoder: Any, embedding_dim: int | None, head: Any, weights: Any = "auto"
+) -> dict:
     """Return in words what a network is built from, to tell another one from it."""
     if not (isinstance(encoder, str) and encoder == "auto"):
-        encoder = resolve_part(encoder, "encoder")
+        encoder = encoder_part(encoder, weights)
     if isinstance(encoder, str | Part | nn.Module):
         name = str(encoder)  # of a module all of its layers
     else:
@@ -150,6 +216,7 @@ def describe_network(encoder: Any, embedding_dim: int | None, head: Any) -> dict
     head = resolve_part(head, "head")
     return {
         "encoder": name,
+        "weights": str(weights),
         "embedding_dim": embedding_dim,
         # The default repr of other objects is an address.
         "head": _in_words(head) if isinstance(head, Part) else type(head).__qualname__,

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from skfsl.images import RESIZES
 from skfsl.augmentation import AUGMENTATIONS
+from skfsl.images import RESIZES
 from skfsl.siamese._learn import OPTIMIZERS
 from skfsl.siamese._module import PARTS, resolve_part
 from skfsl.siamese._views import VIEWS
@@ -18,6 +18,7 @@ __all__ = ["CONSTRAINTS", "set_plain"]
 
 CONSTRAINTS: dict = {
     "encoder": [str, callable, HasMethods("build")],
+    "weights": [str, os.PathLike, HasMethods(["get_state_dict", "meta"]), None],
     "embedding_dim": [Interval(numbers.Integral, 1, None, closed="left"), None],
     "head": [str, HasMethods("build")],
     "loss": [str, callable, HasMethods("build")],

@@ -52,7 +52,13 @@ class SiameseTransformer(
         A module is copied, never trained itself; it gets float32 samples of shape
         (n, d) or (n, c, h, w) and must return (n, embedding_dim). A callable makes a
         module; it gets the shape of a sample if it has a positional parameter without
-        default.
+        default. Any other name is one of torchvision's networks, such as "resnet50",
+        with its weights: a :class:`~skfsl.encoders.TorchvisionBackbone`.
+    weights : str, path-like, torchvision weights or None, default="auto"
+        Trained weights that the encoder starts from. "auto" are the default ones of
+        a network of torchvision, and none of other encoders. For all of them it may
+        be the path of a saved state_dict, for those of torchvision also the name of
+        weights or None, random ones. `partial_fit` and warm starts keep theirs.
     embedding_dim : int, default=None
         Number of components of an embedding. None is the encoder's own width; a
         number adds a linear projection.
@@ -207,14 +213,16 @@ class SiameseTransformer(
     _parameter_constraints: dict = CONSTRAINTS
 
     def __init__(
-        self, encoder="auto", *, embedding_dim=None, head="euclidean",
-        loss="prototypical", sampler="class_balanced", optimizer="adamw", lr=2e-3,
-        weight_decay=1e-4, max_epochs=25, validation_fraction=0.1, early_stopping=False,
-        augment=None, views=None, input_layout="auto", image_size=None, resize="pad",
-        on_error="raise", cache=None, memory_budget=2 * 1024**3, precision="auto",
-        device="auto", callbacks=None, warm_start=False, random_state=None, verbose=0,
+        self, encoder="auto", *, weights="auto", embedding_dim=None,
+        head="euclidean", loss="prototypical", sampler="class_balanced",
+        optimizer="adamw", lr=2e-3, weight_decay=1e-4, max_epochs=25,
+        validation_fraction=0.1, early_stopping=False, augment=None, views=None,
+        input_layout="auto", image_size=None, resize="pad", on_error="raise",
+        cache=None, memory_budget=2 * 1024**3, precision="auto", device="auto",
+        callbacks=None, warm_start=False, random_state=None, verbose=0,
     ):  # fmt: skip
         self.encoder = encoder
+        self.weights = weights
         self.embedding_dim = embedding_dim
         self.head = head
         self.loss = loss
