@@ -94,7 +94,7 @@ def apply_to_samples(
         return function(check_samples(estimator, X, input_layout=layout, reset=False))
     files, size = as_files(X), _size(estimator, reset=False)
     progress = Progress(len(files), bool(estimator.verbose))
-    step = max(1, int(min(_BLOCK, estimator.memory_budget)) // (3 * size[0] * size[1]))
+    step = max(1, _BLOCK // (3 * size[0] * size[1]))
     faults: dict[int, str] = {}
     answers: np.ndarray | None = None
 
