@@ -9,8 +9,9 @@ from sklearn.utils.validation import check_consistent_length
 from skfsl.exceptions import StaleSupportError
 from skfsl.pipeline._class_scores import References, references
 from skfsl.pipeline._steps import unfrozen
-from skfsl.support import Labels, PrototypeSet
+from skfsl.support import Labels, PrototypeSet, drop_blanks
 from skfsl.utils._publish import shadow
+from skfsl.utils._validation import as_numpy
 
 __all__ = ["Enrolled", "embed", "fit_metric", "metric_of"]
 
@@ -49,7 +50,7 @@ def metric_of(siamese: Any) -> Any:
 
 
 def embed(metric: Any, X: Any) -> np.ndarray:
-    """Return embeddings as the head takes them, not folded; all of them finite.
+    """Return embeddings as the head takes them, not folded; finite ones.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def embed(metric: Any, X: Any) -> np.ndarray:
     Returns
     -------
     embeddings : ndarray of float32, shape (n_samples, embedding_dim)
-        The input of ``head_``.
+        The input of ``head_``. A row of NaN is a file that could not be read.
 
     Raises
     ------
@@ -69,13 +70,20 @@ def embed(metric: Any, X: Any) -> np.ndarray:
         If an embedding is NaN or infinite.
     """
     embeddings = metric._embed(X).numpy()
-    if not np.isfinite(embeddings).all():
+    finite = np.isfinite(embeddings).all(axis=1)
+    if not finite.all() and not _holds_numbers(X):
+        finite |= np.isnan(embeddings).all(axis=1)
+    if not finite.all():
         raise ValueError(
             "The embeddings of some samples are NaN or infinite: X holds values that "
             "are too large for the encoder. Scale it as the samples that the metric "
             "was trained on."
         )
     return embeddings
+
+
+def _holds_numbers(X: Any) -> bool:
+    return np.asarray(as_numpy(X)).dtype.kind in "buif"
 
 
 class Enrolled:
@@ -100,7 +108,7 @@ class Enrolled:
     @staticmethod
     def of(metric: Any, X: Any, y: np.ndarray) -> "Enrolled":
         """Enrol the first samples."""
-        embeddings = _embed_labelled(metric, X, y)
+        embeddings, y = _embed_labelled(metric, X, y)
         support = PrototypeSet.of(embeddings, y, None, keep_samples=True)
         return Enrolled(support, metric.fit_id_)
 
@@ -117,7 +125,7 @@ class Enrolled:
     def add(self, metric: Any, X: Any, y: np.ndarray) -> "Enrolled":
         """Return the support set with samples added."""
         self.check_metric(metric)
-        embeddings = _embed_labelled(metric, X, y)
+        embeddings, y = _embed_labelled(metric, X, y)
         support = self._support.add(embeddings, y, None, keep_samples=True)
         return Enrolled(support, self._fit_id)
 
@@ -161,7 +169,7 @@ class Enrolled:
         return embeddings, np.searchsorted(position, np.arange(len(self.labels)))
 
 
-def _embed_labelled(metric: Any, X: Any, y: np.ndarray) -> np.ndarray:
+def _embed_labelled(metric: Any, X: Any, y: np.ndarray) -> tuple:
     embeddings = embed(metric, X)
     check_consistent_length(embeddings, y)
-    return embeddings
+    return drop_blanks(embeddings, y)

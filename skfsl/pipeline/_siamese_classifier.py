@@ -8,8 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from skfsl.pipeline._class_scores import AGGREGATIONS, class_scores
 from skfsl.pipeline._enrolled import Enrolled, embed, fit_metric, metric_of
 from skfsl.pipeline._on_embeddings import Embedder, EmbeddingClassifier
-from skfsl.support import SupportMixin, check_declared
-from skfsl.utils._scores import log_softmax, softmax
+from skfsl.support import ScoringMixin, check_declared, drop_blanks
 from skfsl.utils._sklearn_private import (
     HasMethods,
     Interval,
@@ -21,7 +20,7 @@ from skfsl.utils._validation import check_labels
 __all__ = ["SiameseClassifier"]
 
 
-class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
+class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     """Classify by a learned similarity to the examples of a support set.
 
     `fit` learns a metric by a :class:`~skfsl.SiameseTransformer` and stores all of its
@@ -52,6 +51,10 @@ class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
     temperature : float, default=1.0
         What scores are divided by before the softmax of `predict_proba`: above 1
         probabilities are more even, below 1 more decided.
+
+    unknown_label : int, str or other label, default=None
+        What `predict` answers where no class is right. It is of the labels' kind, is
+        never in `classes_` and has no column. None is never answered.
 
     Attributes
     ----------
@@ -93,6 +96,13 @@ class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
     They are safe beside concurrent calls of `predict` and its kin, each of which
     answers from one state, and beside each other.
 
+    A row of a table, or an embedding, that is wholly NaN stands for a file that could
+    not be read: it is left out of the support set, with a warning, and answered with
+    `unknown_label`, or refused without one. NaN in part is always refused.
+
+    Where `siamese_` has been trained on since the support set was enrolled, all that
+    score raise a :class:`~skfsl.exceptions.StaleSupportError`.
+
     Scores are computed in blocks of bounded size, on the device of `siamese_`. `fit`
     makes a new network each time: ``warm_start`` of the transformer has no effect.
 
@@ -121,14 +131,23 @@ class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
         "siamese": [HasMethods(["fit", "transform"]), None],
         "aggregation": [StrOptions(set(AGGREGATIONS))],
         "temperature": [Interval(Real, 0, None, closed="neither")],
+        "unknown_label": "no_validation",
     }
     # Groups that are routed to splitters and scorers are mostly others, of samples.
     __metadata_request__fit = {"groups": False}
 
-    def __init__(self, siamese=None, *, aggregation="prototype", temperature=1.0):
+    def __init__(
+        self,
+        siamese=None,
+        *,
+        aggregation="prototype",
+        temperature=1.0,
+        unknown_label=None,
+    ):
         self.siamese = siamese
         self.aggregation = aggregation
         self.temperature = temperature
+        self.unknown_label = unknown_label
 
     def set_params(self, **params):
         """Set parameters, those of the transformer too.
@@ -215,7 +234,7 @@ class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
             If `siamese` is no SiameseTransformer, or if y mixes strings and numbers.
         """
         with self._updating(fitted=False) as work:
-            work._learn(X, check_labels(y), groups)
+            work._learn(*drop_blanks(X, check_labels(y), groups))
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -252,7 +271,7 @@ class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
             If `siamese_` was trained on since the support set was enrolled.
         """
         with self._updating() as work:
-            y = check_labels(y)
+            X, y = drop_blanks(X, check_labels(y))
             check_declared(classes, y)
             if "_support" in work.__dict__:
                 work._support = work._support.add(metric_of(work.siamese_), X, y)
@@ -282,109 +301,25 @@ class SiameseClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
             EmbeddingClassifier(metric.head_, metric.device_, snapshot.aggregation),
         ]
 
-    def _scored(self, X, reduce=None):
-        """Return one state, and its scores, or what `reduce` makes of a block."""
-        snapshot = self._snapshot()
-        # They may have been set since `fit`, and take effect here.
-        snapshot._validate_params()
-        metric, support = metric_of(snapshot.siamese_), snapshot._support
-        support.check_metric(metric)
-        answers = [
-            scores if reduce is None else reduce(scores, axis=1)
-            for _, scores in class_scores(
-                metric.head_,
-                metric.device_,
-                embed(metric, X),
-                support.references(snapshot.aggregation),
-            )
-        ]
-        return snapshot, np.concatenate(answers)
+    def _checked(self, X):
+        # This is a snapshot, which has to keep to one state of the metric, too.
+        self.siamese_ = metric_of(self.siamese_)
+        self._support.check_metric(self.siamese_)
+        return embed(self.siamese_, X)
 
-    def predict(self, X):
-        """Return the class of the highest score.
+    def _blocks(self, embeddings):
+        metric, references = self.siamese_, self._support.references(self.aggregation)
+        for _, scores in class_scores(
+            metric.head_, metric.device_, embeddings, references
+        ):
+            yield scores
 
-        Parameters
-        ----------
-        X : array-like or Tensor
-            Queries.
+    def _scores(self, embeddings):
+        return np.concatenate(list(self._blocks(embeddings)))
 
-        Returns
-        -------
-        y : ndarray of shape (n_queries,)
-            Predicted labels; the first in the order of `classes_` at a tie.
+    def _nearest(self, embeddings):
+        found = [(s.argmax(axis=1), s.max(axis=1)) for s in self._blocks(embeddings)]
+        return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
-        Raises
-        ------
-        StaleSupportError
-            If `siamese_` was trained on since the support set was enrolled. So do all
-            that score.
-        """
-        snapshot, best = self._scored(X, np.argmax)
-        return snapshot.classes_[best]
-
-    def decision_function(self, X):
-        """Return the score of each class: higher is closer.
-
-        Parameters
-        ----------
-        X : array-like or Tensor
-            Queries.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_queries, n_classes) or (n_queries,)
-            Scores of the head, aggregated, in the order of `classes_`. With two
-            classes, as everywhere in scikit-learn, one number a query: the score of
-            ``classes_[1]`` less that of ``classes_[0]``.
-        """
-        _, scores = self._scored(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-    def predict_proba(self, X):
-        """Return class probabilities: the softmax of scores over `temperature`.
-
-        Parameters
-        ----------
-        X : array-like or Tensor
-            Queries.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_queries, n_classes)
-            Probabilities, in the order of `classes_`.
-        """
-        snapshot, scores = self._scored(X)
-        # In float64: float32 rounds to zero what is one in 10^45.
-        return softmax(scores.astype(np.float64), snapshot.temperature)
-
-    def predict_log_proba(self, X):
-        """Return logarithms of class probabilities.
-
-        Parameters
-        ----------
-        X : array-like or Tensor
-            Queries.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_queries, n_classes)
-            Log-probabilities, in the order of `classes_`; finite where the probability
-            itself is rounded to zero.
-        """
-        snapshot, scores = self._scored(X)
-        return log_softmax(scores.astype(np.float64), snapshot.temperature)
-
-    def score_samples(self, X):
-        """Return how familiar each query is: its highest score over all classes.
-
-        Parameters
-        ----------
-        X : array-like or Tensor
-            Queries.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_queries,)
-            Higher is more familiar.
-        """
-        return self._scored(X, np.max)[1]
+    def _best(self, embeddings):
+        return self._nearest(embeddings)[1]

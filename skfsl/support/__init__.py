@@ -1,11 +1,13 @@
 """The internal support set: classifiers whose classes come and go at any time."""
 
 # Under their own names "as" themselves: opened for the rooms above, not for users.
+from skfsl.support._blank_rows import blank_rows as blank_rows
+from skfsl.support._blank_rows import drop_blanks as drop_blanks
 from skfsl.support._labels import Labels as Labels
 from skfsl.support._labels import check_declared as check_declared
 from skfsl.support._neighbors import KNeighborsClassifier
 from skfsl.support._prototype import PrototypeClassifier
-from skfsl.support._store import SupportMixin as SupportMixin
+from skfsl.support._scoring_mixin import ScoringMixin as ScoringMixin
 from skfsl.support._support_set import PrototypeSet as PrototypeSet
 
 __all__ = ["KNeighborsClassifier", "PrototypeClassifier"]

@@ -6,10 +6,10 @@ from collections.abc import Set
 import numpy as np
 
 from skfsl.exceptions import DisjointClassesWarning
-from skfsl.utils._label_kinds import common_dtype, shown_some
+from skfsl.utils._label_kinds import common_dtype, shown, shown_some
 from skfsl.utils._validation import check_labels
 
-__all__ = ["Labels", "check_declared", "warn_if_disjoint"]
+__all__ = ["Labels", "check_declared", "check_unknown_label", "warn_if_disjoint"]
 
 _OURS = "the support set's"
 
@@ -176,6 +176,54 @@ def check_declared(classes: object, y: np.ndarray) -> None:
             f"y has labels that are not in classes=: {shown_some(values[~known])}. "
             f"Name them there, or leave classes=None: labels need not be declared."
         )
+
+
+def check_unknown_label(
+    unknown_label: object, classes: object
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Check that `unknown_label` is of the labels' kind and none of them.
+
+    Parameters
+    ----------
+    unknown_label : label or None
+        None is none.
+    classes : ndarray of shape (n_classes,), or list of them
+        The labels of the support set; a list where there are several outputs.
+
+    Returns
+    -------
+    both : tuple of ndarrays of shape (n_classes,) and (1,), or None
+        The labels and the unknown one, of one dtype.
+
+    Raises
+    ------
+    ValueError
+        If it is a label of the support set, or no label, or if there are several
+        outputs.
+    TypeError
+        If it is of another kind.
+    """
+    if unknown_label is None:
+        return None
+    if not isinstance(classes, np.ndarray):
+        raise ValueError(
+            f"unknown_label stands for one label a sample. Got "
+            f"unknown_label={unknown_label!r} with a y of several outputs. Set it to "
+            f"None."
+        )
+    if np.ndim(unknown_label) != 0:  # type: ignore[arg-type]
+        raise ValueError(
+            f"The 'unknown_label' parameter must be one label or None. Got "
+            f"{unknown_label!r} instead."
+        )
+    label = check_labels([unknown_label])
+    classes, label = common_dtype(classes, label, _OURS)
+    if (classes == label).any():
+        raise ValueError(
+            f"unknown_label={shown(label[0])} is a class of the support set. It stands "
+            f"for what is of no class there: choose a label that no sample has."
+        )
+    return classes, label
 
 
 def warn_if_disjoint(y: object, classes: np.ndarray) -> None:

@@ -6,8 +6,11 @@ from sklearn.neighbors import VALID_METRICS
 from sklearn.neighbors import KNeighborsClassifier as _KNeighborsClassifier
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from skfsl.support._blank_rows import around_blanks, drop_blanks
 from skfsl.support._episodes import score_by_neighbors
 from skfsl.support._labels import Labels, check_declared
+from skfsl.support._neighbor_search import kneighbors, kneighbors_graph
+from skfsl.support._open_set import answer
 from skfsl.support._sklearn_neighbors import (
     as_stored,
     check_can_enrol,
@@ -17,10 +20,10 @@ from skfsl.support._sklearn_neighbors import (
     n_outputs,
     of_support,
 )
-from skfsl.support._store import Rows, SupportMixin
+from skfsl.support._store import Rows
+from skfsl.support._support_mixin import SupportMixin
 from skfsl.support._support_set import NeighborSet
 from skfsl.support._votes import cast_votes, majority, shares
-from skfsl.utils._scores import unit_rows
 from skfsl.utils._sklearn_private import _fit_context
 from skfsl.utils._validation import check_labels
 
@@ -71,6 +74,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     n_jobs : int, default=None
         Number of parallel jobs of the search.
 
+    unknown_label : int, str or other label, default=None
+        What `predict` answers where no class is right. It is of the labels' kind, is
+        never in `classes_` and has no column. None is never answered.
+
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
@@ -109,6 +116,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     `partial_fit` costs what the new samples cost, plus O(n_classes), however many
     samples are stored; now and then, as the store doubles, it copies them.
 
+    A row that is wholly NaN stands for a file that could not be read: it is left out of
+    the support set, with a warning, and answered with `unknown_label`, or refused
+    without one. A row that is NaN in part is refused, but by metrics that allow it.
+
     Queries are brought to the dtype of the stored samples. Under "cosine" these are
     stored at unit length, where euclidean neighbors are the same ones and are found
     several times faster.
@@ -125,9 +136,40 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     array(['b'], dtype='<U1')
     """
 
+    _parameter_constraints: dict = {
+        **_KNeighborsClassifier._parameter_constraints,
+        "unknown_label": "no_validation",
+    }
     _score_episodes = score_by_neighbors
+    kneighbors = kneighbors
+    kneighbors_graph = kneighbors_graph
     _fit_X = of_support("_fit_X", lambda support: support.samples.columns[0])
     _y = of_support("_y", lambda support: support.positions)
+
+    def __init__(
+        self,
+        n_neighbors=5,
+        *,
+        weights="uniform",
+        algorithm="auto",
+        leaf_size=30,
+        p=2,
+        metric="minkowski",
+        metric_params=None,
+        n_jobs=None,
+        unknown_label=None,
+    ):
+        super().__init__(
+            n_neighbors,
+            weights=weights,
+            algorithm=algorithm,
+            leaf_size=leaf_size,
+            p=p,
+            metric=metric,
+            metric_params=metric_params,
+            n_jobs=n_jobs,
+        )
+        self.unknown_label = unknown_label
 
     def fit(self, X, y):
         """Make a support set of samples, in place of the one that was there.
@@ -210,7 +252,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         if y is None or sparse.issparse(y) or n_outputs(y) > 1:
             self._fit_with_algorithm(X, y)
             return
-        labels, codes = Labels.of(check_labels(y))
+        y = check_labels(y)
+        if self.metric != "precomputed":  # where rows and columns are the same samples
+            X, y = drop_blanks(X, y)
+        labels, codes = Labels.of(y)
         # Labels are encoded here; scikit-learn gets a stand-in, about which its
         # advice on targets with many classes has nothing to say.
         self._fit_with_algorithm(X, np.zeros(len(codes), dtype=np.intp))
@@ -241,6 +286,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     def _enrol(self, X, y):
         support = self._support
         check_metric(self, support.fitted_with)
+        X, y = drop_blanks(X, y)
         X = self._check_samples(X)
         check_consistent_length(X, y)
         X, all_unit = as_stored(X, self.effective_metric_)
@@ -277,79 +323,6 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             snapshot.n_neighbors = min(snapshot.n_neighbors, n_others)
         return snapshot
 
-    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
-        """Find the nearest stored samples of each query.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_queries, n_features) or \
-                (n_queries, n_indexed) if metric="precomputed", default=None
-            Queries. Without them, the neighbors of each stored sample, itself left
-            out.
-
-        n_neighbors : int, default=None
-            By default that of the constructor, or all that are stored where fewer.
-
-        return_distance : bool, default=True
-            Whether to return the distances.
-
-        Returns
-        -------
-        neigh_dist : ndarray of shape (n_queries, n_neighbors)
-            Distances, nearest first; only with return_distance=True.
-
-        neigh_ind : ndarray of shape (n_queries, n_neighbors)
-            Positions of the neighbors among the stored samples, by order of arrival.
-
-        Raises
-        ------
-        ValueError
-            If n_neighbors is given and larger than the number of stored samples.
-        """
-        snapshot = self._reader(X)
-        base = super(KNeighborsClassifier, snapshot)
-        support = snapshot._support
-        grows = support is not None and not sparse.issparse(X)
-        as_euclidean = grows and support.all_unit
-        if grows and X is not None:
-            X = snapshot._check_samples(X)
-            # Checked: the check that follows is not to miss the names of features.
-            snapshot.__dict__.pop("feature_names_in_", None)
-            if as_euclidean:
-                X, as_euclidean = unit_rows(X)
-        if as_euclidean:
-            snapshot.metric = snapshot.effective_metric_ = "euclidean"
-        answer = base.kneighbors(X, n_neighbors, return_distance)
-        if not (as_euclidean and return_distance):
-            return answer
-        distances, indices = answer
-        # |x - y|² = 2 (1 - cos) at unit length.
-        return distances * distances / 2, indices
-
-    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
-        """Compute the (weighted) graph of neighbors of queries.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_queries, n_features) or \
-                (n_queries, n_indexed) if metric="precomputed", default=None
-            Queries. Without them, the neighbors of each stored sample, itself left
-            out.
-
-        n_neighbors : int, default=None
-            As in `kneighbors`.
-
-        mode : {"connectivity", "distance"}, default="connectivity"
-            Whether edges are ones or distances.
-
-        Returns
-        -------
-        graph : CSR matrix of shape (n_queries, n_samples_fit_)
-            ``graph[i, j]`` is the weight of the edge from query i to sample j.
-        """
-        base = super(KNeighborsClassifier, self._reader(X))
-        return base.kneighbors_graph(X, n_neighbors, mode)
-
     def predict(self, X):
         """Return the class that most neighbors vote for.
 
@@ -364,11 +337,12 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         -------
         y : ndarray of shape (n_queries,) or (n_queries, n_outputs)
             Predicted labels; the first in the order of `classes_` at a tie.
+            `unknown_label` for rows that are wholly NaN.
         """
-        snapshot = self._reader(X)
-        if snapshot._support is None:
+        snapshot, queries, blank = self._ask(X)
+        if snapshot.outputs_2d_:
             return super(KNeighborsClassifier, snapshot).predict(X)
-        return snapshot.classes_[majority(*cast_votes(snapshot, X))]
+        return answer(snapshot, snapshot._nearest, queries, blank)
 
     def predict_proba(self, X):
         """Return the share of each class in the vote.
@@ -383,10 +357,26 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         -------
         p : ndarray of shape (n_queries, n_classes), or a list of n_outputs of such \
                 arrays if n_outputs > 1
-            Probabilities, in the order of `classes_`.
+            Probabilities, in the order of `classes_`; NaN for rows wholly NaN.
         """
-        snapshot = self._reader(X)
-        if snapshot._support is None:
+        snapshot, queries, blank = self._ask(X)
+        if snapshot.outputs_2d_:
             return super(KNeighborsClassifier, snapshot).predict_proba(X)
-        positions, weights = cast_votes(snapshot, X)
-        return shares(positions, weights, len(snapshot.classes_))
+        n_classes = len(snapshot.classes_)
+        return around_blanks(snapshot._shares, queries, blank, n_classes)
+
+    def _checked(self, X):
+        return X  # by kneighbors
+
+    def _nearest(self, X):
+        if self._support is None:
+            return np.searchsorted(self.classes_, super().predict(X)), None
+        return majority(*cast_votes(self, X)), None
+
+    def _best(self, X):
+        return -self.kneighbors(X, n_neighbors=1)[0][:, 0]
+
+    def _shares(self, X):
+        if self._support is None:
+            return super().predict_proba(X)
+        return shares(*cast_votes(self, X), len(self.classes_))

@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from skfsl.support._blank_rows import drop_blanks
 from skfsl.support._episodes import score_by_prototypes
 from skfsl.support._labels import check_declared
-from skfsl.support._store import SupportMixin
+from skfsl.support._scoring_mixin import ScoringMixin
 from skfsl.support._support_set import PrototypeSet
-from skfsl.utils._scores import log_softmax, softmax
 from skfsl.utils._sklearn_private import (
     Interval,
     StrOptions,
@@ -24,7 +24,7 @@ __all__ = ["PrototypeClassifier"]
 _FLOATS = [np.float64, np.float32]
 
 
-class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
+class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     """Classify by the nearest class prototype, the mean of its support examples.
 
     Each class is stood for by one point: the (weighted) mean of the samples that
@@ -56,6 +56,10 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
         What scores are divided by before the softmax of `predict_proba`: above 1
         probabilities are more even, below 1 more decided.
 
+    unknown_label : int, str or other label, default=None
+        What `predict` answers where no class is right. It is of the labels' kind, is
+        never in `classes_` and has no column. None is never answered.
+
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
@@ -81,12 +85,19 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    Scores, higher is closer, are negative squared distances under "euclidean", cosines
+    of the angle under "cosine", negative distances under "manhattan" and callables.
+
     Prototypes are means under every metric; scikit-learn's `NearestCentroid` takes
     medians under "manhattan".
 
     `fit`, `partial_fit` and `forget` either happen or leave the classifier as it was.
     They are safe beside concurrent calls of `predict` and its kin, each of which
     answers from one state, and beside each other.
+
+    A row that is wholly NaN stands for a file that could not be read: it is left out of
+    the support set, with a warning, and answered with `unknown_label`, or refused
+    without one. A row that is NaN in part is always refused.
 
     `partial_fit` costs what the new samples cost, plus O(n_classes), however many
     samples are stored. Scores are computed in the dtype of the queries, centred
@@ -116,12 +127,21 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
         "metric": [StrOptions({"euclidean", "cosine", "manhattan"}), callable],
         "store": [StrOptions({"samples", "sums"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
+        "unknown_label": "no_validation",
     }
 
-    def __init__(self, metric="euclidean", *, store="samples", temperature=1.0):
+    def __init__(
+        self,
+        metric="euclidean",
+        *,
+        store="samples",
+        temperature=1.0,
+        unknown_label=None,
+    ):
         self.metric = metric
         self.store = store
         self.temperature = temperature
+        self.unknown_label = unknown_label
 
     @property
     def classes_(self):
@@ -170,10 +190,10 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X or y holds NaN or infinity, if their lengths differ, or if the
-            weights of a class sum to zero.
+            If X or y holds NaN or infinity, if their lengths differ, if the weights of
+            a class sum to zero, or if `unknown_label` is in y.
         TypeError
-            If y mixes strings and numbers.
+            If y mixes strings and numbers, or `unknown_label` is of another kind.
         """
         with self._updating(fitted=False) as work:
             work._enrol(X, y, sample_weight, reset=True)
@@ -227,7 +247,7 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
         return attributes
 
     def _enrol(self, X, y, sample_weight, *, reset, classes=None):
-        y = check_labels(y)
+        X, y, sample_weight = drop_blanks(X, check_labels(y), sample_weight)
         X = validate_data(self, X, dtype=_FLOATS, reset=reset)
         check_consistent_length(X, y)
         check_declared(classes, y)
@@ -245,101 +265,17 @@ class PrototypeClassifier(SupportMixin, ClassifierMixin, BaseEstimator):
     def _score_episodes(self, X, codes, blocks):
         return score_by_prototypes(self, X, codes, blocks)
 
-    def _read(self, X):
-        """Return one state, its scorer, and checked queries."""
-        snapshot = self._snapshot()
-        # They may have been set since `fit`, and take effect here.
-        snapshot._validate_params()
-        X = validate_data(snapshot, X, dtype=_FLOATS, reset=False)
-        support = snapshot._support
-        return snapshot, support, support.scorer(snapshot.metric, X.dtype), X
+    def _checked(self, X):
+        return validate_data(self, X, dtype=_FLOATS, reset=False)
 
-    def predict(self, X):
-        """Return the class of the closest prototype.
+    def _scorer(self, X):
+        return self._support.scorer(self.metric, X.dtype)
 
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries.
+    def _scores(self, X):
+        return self._scorer(X).scores(X)
 
-        Returns
-        -------
-        y : ndarray of shape (n_queries,)
-            Predicted labels; the first in the order of `classes_` where two are
-            equally close.
-        """
-        _, support, scorer, X = self._read(X)
-        return support.labels.classes[scorer.nearest(X)]
+    def _nearest(self, X):
+        return self._scorer(X).nearest(X)
 
-    def decision_function(self, X):
-        """Return the score of each class: higher is closer.
-
-        Negative squared distance under "euclidean", cosine of the angle under
-        "cosine", negative distance under "manhattan" and callables.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_queries, n_classes) or (n_queries,)
-            Scores, in the order of `classes_`. With two classes, as everywhere in
-            scikit-learn, one number a query: the score of ``classes_[1]`` less that
-            of ``classes_[0]``.
-        """
-        _, _, scorer, X = self._read(X)
-        scores = scorer.scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-    def predict_proba(self, X):
-        """Return class probabilities: the softmax of scores over `temperature`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_queries, n_classes)
-            Probabilities, in the order of `classes_`.
-        """
-        snapshot, _, scorer, X = self._read(X)
-        # In float64: float32 rounds to zero what is one in 10^45.
-        scores = scorer.scores(X).astype(np.float64, copy=False)
-        return softmax(scores, snapshot.temperature)
-
-    def predict_log_proba(self, X):
-        """Return logarithms of class probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_queries, n_classes)
-            Log-probabilities, in the order of `classes_`; finite where the
-            probability itself is rounded to zero.
-        """
-        snapshot, _, scorer, X = self._read(X)
-        return log_softmax(scorer.scores(X), snapshot.temperature)
-
-    def score_samples(self, X):
-        """Return how familiar each query is: its highest score over all classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_queries,)
-            Score of the closest prototype; higher is more familiar.
-        """
-        _, _, scorer, X = self._read(X)
-        return scorer.best(X)
+    def _best(self, X):
+        return self._scorer(X).best(X)

@@ -1,19 +1,10 @@
-"""Rows that only grow, and estimators whose state is published in one step."""
+"""Rows that only grow."""
 
 import threading
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
-from scipy import sparse
-from sklearn.utils.validation import check_is_fitted
 
-from skfsl.support._labels import warn_if_disjoint
-from skfsl.utils._publish import publish, shadow
-from skfsl.utils._validation import as_numpy
-
-__all__ = ["Rows", "SupportMixin"]
+__all__ = ["Rows"]
 
 _MIN_CAPACITY = 16
 
@@ -112,102 +103,3 @@ class Rows:
         rows = self.take(codes >= 0)
         first, _, *others = rows.columns
         return Rows(first, codes[codes >= 0], *others)
-
-
-# Outside the estimators, so that their state, copies and pickles hold no lock.
-_LOCKS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_LOCKS_GUARD = threading.Lock()
-
-
-class SupportMixin:
-    """What classifiers over an internal support set share.
-
-    Readers work on a snapshot, writers on a copy of the fitted state that takes its
-    place in one step. A call that raises leaves the estimator as it was.
-
-    Subclasses have their support set in ``_support`` and define ``_without``.
-    """
-
-    _doc_link_module = "skfsl"
-    _doc_link_template = (
-        "https://skfsl.readthedocs.io/en/stable/generated/"
-        "{estimator_module}.{estimator_name}.html"
-    )
-
-    def forget(self, classes):
-        """Take classes out of the support set, with all of their samples.
-
-        The samples are gone from memory and from pickles. Unlike `partial_fit`,
-        this copies what stays.
-
-        Parameters
-        ----------
-        classes : label or array-like of labels
-            Classes to take out.
-
-        Returns
-        -------
-        self : object
-            The classifier without them.
-
-        Raises
-        ------
-        ValueError
-            If a class is not in the support set, or if no class would be left.
-        """
-        with self._updating() as work:
-            check_is_fitted(work)
-            work._without(classes)
-        return self
-
-    def _without(self, classes):
-        raise NotImplementedError
-
-    def score(self, X, y, sample_weight=None):
-        """Return the mean accuracy of predictions.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features), or None
-            Queries, whatever `predict` takes.
-
-        y : array-like of shape (n_queries,) or (n_queries, n_outputs)
-            True labels.
-
-        sample_weight : array-like of shape (n_queries,), default=None
-            Weights of the queries.
-
-        Returns
-        -------
-        score : float
-            Accuracy of ``predict(X)``, in [0, 1].
-
-        Warns
-        -----
-        DisjointClassesWarning
-            If no label of `y` is in `classes_`: the accuracy is 0 whatever the
-            queries are, as in folds that share no class.
-        """
-        snapshot, y = self._snapshot(), as_numpy(y)
-        accuracy = super(SupportMixin, snapshot).score(X, y, sample_weight)
-        several = getattr(snapshot, "outputs_2d_", False) or sparse.issparse(y)
-        # One right answer, and a class is shared.
-        if accuracy == 0 and not several:
-            warn_if_disjoint(y, snapshot.classes_)
-        return accuracy
-
-    def _snapshot(self):
-        """Return a fitted copy that no writer changes."""
-        snapshot = shadow(self, fitted=True)
-        check_is_fitted(snapshot)
-        return snapshot
-
-    @contextmanager
-    def _updating(self, *, fitted: bool = True) -> Iterator:
-        """Change a copy, one writer at a time, and publish it if nothing raised."""
-        with _LOCKS_GUARD:
-            lock = _LOCKS.setdefault(self, threading.RLock())
-        with lock:
-            work = shadow(self, fitted=fitted)
-            yield work
-            publish(self, work)

@@ -60,9 +60,13 @@ class Scorer:
             self._cap(self._checked(out[block]))
         return out
 
-    def nearest(self, X: np.ndarray) -> np.ndarray:
-        """Return where the highest score is, the first at a tie: (n_queries,)."""
+    def nearest(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the highest score is, the first at a tie, and the score.
+
+        Both are of shape (n_queries,).
+        """
         nearest = np.empty(len(X), dtype=np.intp)
+        highest = np.empty(len(X), self.dtype)
         for block, out in self._scored_blocks(X):
             at = np.argmax(out, axis=1, out=nearest[block])
             best = self._checked(out[np.arange(len(out)), at])
@@ -70,7 +74,8 @@ class Scorer:
             tied = np.flatnonzero(best > self._highest)
             if len(tied):
                 at[tied] = np.argmax(self._cap(out[tied]), axis=1)
-        return nearest
+            highest[block] = self._cap(best)
+        return nearest, highest
 
     def best(self, X: np.ndarray) -> np.ndarray:
         """Return the highest score of each query, (n_queries,)."""

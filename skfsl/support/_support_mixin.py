@@ -1,0 +1,172 @@
+"""Estimators over a support set, whose state is published in one step."""
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_is_fitted
+
+from skfsl.support._blank_rows import around_blanks, blank_rows
+from skfsl.support._labels import check_unknown_label, warn_if_disjoint
+from skfsl.utils._publish import publish, shadow
+from skfsl.utils._sklearn_private import _safe_indexing
+from skfsl.utils._validation import as_numpy
+
+__all__ = ["SupportMixin"]
+
+# Outside the estimators, so that their state, copies and pickles hold no lock.
+_LOCKS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_LOCKS_GUARD = threading.Lock()
+
+
+class SupportMixin:
+    """What classifiers over an internal support set share.
+
+    Readers work on a snapshot, writers on a copy of the fitted state that takes its
+    place in one step. A call that raises leaves the estimator as it was.
+
+    Subclasses have their support set in ``_support`` and define ``_without``,
+    ``_checked``, which makes of queries what is scored, and ``_best``, the score of
+    the nearest class.
+    """
+
+    _doc_link_module = "skfsl"
+    _doc_link_template = (
+        "https://skfsl.readthedocs.io/en/stable/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
+
+    def forget(self, classes):
+        """Take classes out of the support set, with all of their samples.
+
+        The samples are gone from memory and from pickles. Unlike `partial_fit`,
+        this copies what stays.
+
+        Parameters
+        ----------
+        classes : label or array-like of labels
+            Classes to take out.
+
+        Returns
+        -------
+        self : object
+            The classifier without them.
+
+        Raises
+        ------
+        ValueError
+            If a class is not in the support set, or if no class would be left.
+        """
+        with self._updating() as work:
+            check_is_fitted(work)
+            work._without(classes)
+        return self
+
+    def _without(self, classes):
+        raise NotImplementedError
+
+    def score(self, X, y, sample_weight=None):
+        """Return the mean accuracy of predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features), or None
+            Queries, whatever `predict` takes.
+
+        y : array-like of shape (n_queries,) or (n_queries, n_outputs)
+            True labels.
+
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries.
+
+        Returns
+        -------
+        score : float
+            Accuracy of ``predict(X)``, in [0, 1].
+
+        Warns
+        -----
+        DisjointClassesWarning
+            If no label of `y` is in `classes_`: the accuracy is 0 whatever the
+            queries are, as in folds that share no class.
+        """
+        snapshot, y = self._snapshot(), as_numpy(y)
+        accuracy = super(SupportMixin, snapshot).score(X, y, sample_weight)
+        several = getattr(snapshot, "outputs_2d_", False) or sparse.issparse(y)
+        # One right answer, and a class is shared.
+        if accuracy == 0 and not several:
+            warn_if_disjoint(y, snapshot.classes_)
+        return accuracy
+
+    def score_samples(self, X):
+        """Return how familiar each query is: its highest score over all classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, ...)
+            Queries, as `fit` takes samples.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_queries,)
+            Higher is more familiar. NaN for rows that are wholly NaN.
+        """
+        snapshot, queries, blank = self._ask(X)
+        return around_blanks(snapshot._best, queries, blank)
+
+    def _snapshot(self):
+        """Return a fitted copy that no writer changes."""
+        snapshot = shadow(self, fitted=True)
+        check_is_fitted(snapshot)
+        return snapshot
+
+    def _reader(self, X):
+        """Return a snapshot that answers queries X."""
+        return self._snapshot()
+
+    def _ask(self, X):
+        """Return a snapshot, checked queries, and which rows of X are blank.
+
+        Blank rows are not among the queries; these are None where all are blank.
+        """
+        snapshot = self._reader(X)
+        # They may have been set since `fit`, and take effect here.
+        snapshot._validate_params()
+        check_unknown_label(snapshot.unknown_label, snapshot.classes_)
+        queries, blank = _split(X)
+        if queries is None:
+            n_features = snapshot.n_features_in_ if X is None else np.shape(X)[1]
+            if n_features != snapshot.n_features_in_:
+                raise ValueError(
+                    f"X has {n_features} features, but {type(self).__name__} is "
+                    f"expecting {snapshot.n_features_in_} features as input."
+                )
+            return snapshot, None, blank
+        # What embeds its queries by itself may find more of them.
+        queries, more = _split(snapshot._checked(queries))
+        if more is not None and blank is not None:
+            blank[~blank] = more
+        return snapshot, queries, more if blank is None else blank
+
+    @contextmanager
+    def _updating(self, *, fitted: bool = True) -> Iterator:
+        """Change a copy, one writer at a time, and publish it if nothing raised."""
+        with _LOCKS_GUARD:
+            lock = _LOCKS.setdefault(self, threading.RLock())
+        with lock:
+            work = shadow(self, fitted=fitted)
+            yield work
+            check_unknown_label(work.unknown_label, work.classes_)
+            publish(self, work)
+
+
+def _split(X):
+    """Return rows that are not blank, None where all are, and which are."""
+    blank = blank_rows(X)
+    if blank is None:
+        return X, None
+    rows = np.flatnonzero(~blank)
+    return _safe_indexing(X, rows) if len(rows) else None, blank
