@@ -161,7 +161,7 @@ def _boxes(sides: list[list]) -> np.ndarray:
             boxes[row] = tuple(map(float, cells))
         except (TypeError, ValueError):
             pass
-        if boxes[row] is None or len(boxes[row]) != 4 or boxes[row] != boxes[row]:
+        if boxes[row] is None or len(boxes[row]) != 4 or np.isnan(boxes[row]).any():
             raise ValueError(
                 f"Expected a box of four numbers (left, upper, right, lower), or none "
                 f"of them for the whole picture. Got {cells!r} in row {row}."
