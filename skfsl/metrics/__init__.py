@@ -7,7 +7,10 @@ from skfsl.metrics._open_set import (
     oscr_score,
     out_of_scope_recall,
 )
+from skfsl.metrics._plot._off_screen import draw_off_screen as draw_off_screen
+from skfsl.metrics._plot._off_screen import write_gif as write_gif
 from skfsl.metrics._plot.distance_matrix import DistanceMatrixDisplay
+from skfsl.metrics._plot.distance_matrix import learned_distances as learned_distances
 from skfsl.metrics._ranking import mean_average_precision_at_k
 from skfsl.metrics._retrieval import (
     mean_average_precision_at_r,

@@ -257,6 +257,13 @@ def _make_net(estimator, work, module, loss, sampler, rng, data):
         device=str(device),
         verbose=int(work.verbose),
     )
+
+    def as_estimator():
+        so_far = shadow(work, fitted=True)
+        so_far.net_, so_far.device_ = net, device
+        return so_far
+
+    net.as_estimator = as_estimator
     return net, close
 
 

@@ -88,6 +88,8 @@ class SiameseNet(NeuralNet):
         self.on_epoch = on_epoch
         # The label that each class code of the loss stands for.
         self.loss_labels: list = []
+        # While training: an estimator over the weights as they are, for callbacks.
+        self.as_estimator: Callable | None = None
         super().__init__(
             module, _Criterion(loss), train_split=None, iterator_train=None, **kwargs
         )
@@ -293,13 +295,14 @@ class SiameseNet(NeuralNet):
         self.optimizer_.state.clear()
         self.optimizer_.zero_grad(set_to_none=True)
         self.sampler = self.rng = self.validation = self.on_epoch = None
+        self.as_estimator = None
         self.callbacks_: list = []
 
     # skorch pickles weights apart, which would store a shared module twice; the
     # transformer has brought them to the CPU already.
     def __getstate__(self):
         # A Checkpoint may pickle it in training, tasks of scikit-learn and all.
-        return {**self.__dict__, "on_epoch": None}
+        return {**self.__dict__, "on_epoch": None, "as_estimator": None}
 
     def __setstate__(self, state):
         self.__dict__.update(state)

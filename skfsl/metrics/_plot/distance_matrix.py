@@ -10,7 +10,7 @@ from skfsl.metrics._plot._axes import Blocks, figure_size, label_axis
 from skfsl.metrics._plot._pyplot import import_pyplot
 from skfsl.utils._validation import as_numpy, check_labels
 
-__all__ = ["DistanceMatrixDisplay"]
+__all__ = ["DistanceMatrixDisplay", "learned_distances"]
 
 
 class DistanceMatrixDisplay:
@@ -222,20 +222,7 @@ class DistanceMatrixDisplay:
             raise ValueError(
                 "X_support and y_support belong together. Got only one of them."
             )
-        first, last = _split(estimator)
-        Z = _embed(first, X)
-        Z_support = None if X_support is None else _embed(first, X_support)
-        learned = getattr(last, "metric_", "euclidean")
-        if metric is None and learned is None and hasattr(last, "similarity"):
-            distances = -np.asarray(last.similarity(Z, Z_support))
-            name = "negative similarity"
-        else:
-            metric = metric or learned or "euclidean"
-            Z = _embed(last, Z)
-            Z_support = None if Z_support is None else _embed(last, Z_support)
-            distances = pairwise_distances(Z, Z_support, metric=metric)
-            named = getattr(metric, "__name__", type(metric).__name__)
-            name = f"{metric if isinstance(metric, str) else named} distance"
+        distances, name = learned_distances(estimator, X, X_support, metric=metric)
         return cls.from_distances(
             distances,
             y,
@@ -349,6 +336,35 @@ class DistanceMatrixDisplay:
             im_kw=im_kw,
             line_kw=line_kw,
         )
+
+
+def learned_distances(estimator, X, X_support=None, *, metric=None):
+    """Compute the distances between the embeddings that an estimator makes.
+
+    Parameters
+    ----------
+    estimator, X, X_support, metric
+        As in :meth:`DistanceMatrixDisplay.from_estimator`.
+
+    Returns
+    -------
+    distances : ndarray of shape (n_samples, n_samples) or (n_samples, n_support)
+        In the order of the samples.
+    name : str
+        What they are.
+    """
+    first, last = _split(estimator)
+    Z = _embed(first, X)
+    Z_support = None if X_support is None else _embed(first, X_support)
+    learned = getattr(last, "metric_", "euclidean")
+    if metric is None and learned is None and hasattr(last, "similarity"):
+        return -np.asarray(last.similarity(Z, Z_support)), "negative similarity"
+    metric = metric or learned or "euclidean"
+    Z = _embed(last, Z)
+    Z_support = None if Z_support is None else _embed(last, Z_support)
+    named = getattr(metric, "__name__", type(metric).__name__)
+    name = f"{metric if isinstance(metric, str) else named} distance"
+    return pairwise_distances(Z, Z_support, metric=metric), name
 
 
 def _split(estimator):
