@@ -39,6 +39,10 @@ class TorchvisionBackbone(Part):
         are looked for in torch.hub's folder, and downloaded where they are not there.
         None draws random ones.
 
+    resize : bool, default=False
+        Whether images of any size are resized to a square of `image_size`. Smaller
+        ones are told apart better then, in more time.
+
     Attributes
     ----------
     image_size : int
@@ -58,9 +62,9 @@ class TorchvisionBackbone(Part):
     number n, channel i gets the filters of channel i mod 3 in the first convolution,
     times 3 / n, and the mean and deviation of that channel.
 
-    Images of any size are taken as they are where the network can take them. ViT, Swin
-    and MaxViT are of a fixed size, and others have a least one: what does not fit is
-    resized to a square of `image_size`.
+    Images that a network cannot take are resized in any case: those of another size
+    than `image_size` for ViT, Swin and MaxViT, and those below the least size of others
+    (32 pixels for VGG, 75 for Inception).
 
     Examples
     --------
@@ -75,12 +79,19 @@ class TorchvisionBackbone(Part):
 
     _parameter_constraints: dict = {
         "name": [str],
-        "weights": [str, os.PathLike, HasMethods(["get_state_dict", "meta"]), None],
+        "weights": [
+            str,
+            os.PathLike,
+            HasMethods(["get_state_dict", "transforms"]),
+            None,
+        ],
+        "resize": ["boolean"],
     }
 
-    def __init__(self, name="resnet18", *, weights="DEFAULT"):
+    def __init__(self, name="resnet18", *, weights="DEFAULT", resize=False):
         self.name = name
         self.weights = weights
+        self.resize = resize
 
     @property
     def image_size(self) -> int:
@@ -133,7 +144,7 @@ class TorchvisionBackbone(Part):
             mean=[mean[i % 3] for i in range(n_channels)],
             std=[std[i % 3] for i in range(n_channels)],
             image_size=size,
-            least_size=min(recipe.meta["min_size"]),
+            least_size=size if self.resize else min(recipe.meta["min_size"]),
             pretrained=weights is not None,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from torch import nn
 
 from skfsl.augmentation import AUGMENTATIONS
@@ -121,7 +122,7 @@ def encoder_part(encoder: Any, weights: Any) -> Any:
     """Return the part that a name stands for, with `weights` if it takes some."""
     encoder = resolve_part(encoder, "encoder")
     if isinstance(encoder, TorchvisionBackbone) and weights != "auto":
-        return TorchvisionBackbone(encoder.name, weights=weights)
+        return clone(encoder).set_params(weights=weights)
     return encoder
 
 

@@ -18,7 +18,7 @@ __all__ = ["CONSTRAINTS", "set_plain"]
 
 CONSTRAINTS: dict = {
     "encoder": [str, callable, HasMethods("build")],
-    "weights": [str, os.PathLike, HasMethods(["get_state_dict", "meta"]), None],
+    "weights": [str, os.PathLike, HasMethods(["get_state_dict", "transforms"]), None],
     "embedding_dim": [Interval(numbers.Integral, 1, None, closed="left"), None],
     "head": [str, HasMethods("build")],
     "loss": [str, callable, HasMethods("build")],
