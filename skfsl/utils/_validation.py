@@ -69,9 +69,9 @@ def _refuse_strings(X: Any) -> None:
         first, str | bytes
     ):
         raise ValueError(
-            "X holds strings where numbers are due. Read image files into an array "
-            "of shape (n, h, w, c), and embed raw text with a text model, before "
-            "they are passed."
+            "X holds strings where numbers are due. Pass image files as a list of "
+            "paths, or as a frame with a column 'path', and perhaps one 'box'; embed "
+            "raw text with a text model first."
         )
 
 
