@@ -66,8 +66,8 @@ class DistanceMatrixCallback(Callback):
     Attributes
     ----------
     distances_ : list of ndarray of shape (n_samples, n_samples)
-        The matrices, float32, sorted by class. At most 100, and at most 32 MiB: beyond
-        that every second one is dropped.
+        The matrices, float32, sorted by class. At most 100, and at most 32 MiB, but two
+        of them at least: beyond that every second one is dropped.
 
     epochs_ : list of int
         The epoch after which each was computed; 0 is before the training.
