@@ -366,6 +366,15 @@ class TestInTheTransformer:
         search.fit(PHOTOS, Y)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
+    def test_files_are_decoded_to_the_size_of_the_weights(self, saved, tmp_path):
+        image = pytest.importorskip("PIL.Image")
+        paths = [str(tmp_path / f"{i}.png") for i in range(8)]
+        for path, photo in zip(paths, PHOTOS[::2], strict=True):
+            image.fromarray(photo).save(path)
+        fitted = frozen("resnet18", weights=saved).fit(paths, Y[::2])
+        assert fitted.input_shape_ == (3, 224, 224)
+        assert fitted.transform(paths[:3]).shape == (3, 512)
+
     def test_nested_settings(self):
         siamese = SiameseTransformer("resnet18")
         assert siamese.set_params(encoder__weights=None).encoder.weights is None
