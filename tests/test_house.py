@@ -264,7 +264,13 @@ def _modules_after(code):
     return set(done.stdout.split())
 
 
-HEAVY = {"torch", "torchvision", "skorch", "matplotlib"}  # pandas: scikit-learn has it
+HEAVY = {
+    "torch",
+    "torchvision",
+    "skorch",
+    "matplotlib",
+    "PIL",
+}  # pandas: scikit-learn has it
 
 
 @pytest.mark.parametrize(
@@ -282,7 +288,7 @@ from skfsl import KNeighborsClassifier
 clf = KNeighborsClassifier(1).fit([[0.0], [1.0]], ["a", "b"])
 clf.partial_fit([[5.0]], ["c"]).predict([[4.0]])
 """,
-        "import skfsl.datasets, skfsl.metrics, skfsl.samplers, skfsl.model_selection",
+        "from skfsl import datasets, images, metrics, model_selection, samplers",
     ],
     ids=["skfsl", "pipeline", "prototypes", "neighbours", "light rooms"],
 )
@@ -297,5 +303,5 @@ from skfsl import SiameseTransformer
 X, y = np.eye(8, dtype="float32"), [0, 0, 1, 1, 2, 2, 3, 3]
 SiameseTransformer(max_epochs=1, random_state=0, device="cpu").fit(X, y).transform(X)
 """)
-    assert not modules & {"torchvision", "matplotlib"}
+    assert not modules & {"torchvision", "matplotlib", "PIL"}
     assert {"torch", "skorch"} <= modules

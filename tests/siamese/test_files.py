@@ -351,3 +351,13 @@ def test_episodes_are_of_files(photos, make):
         output="dict",
     )  # fmt: skip
     assert report
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("budget", [0, 2**30])
+def test_files_are_the_arrays_that_they_hold_on_a_gpu_too(photos, budget):
+    X, y = photos
+    model = siamese(device="cuda", memory_budget=budget).fit(X, y)
+    on_arrays = siamese(device="cuda").fit(read_images(X, image_size=SIZE), y)
+    assert model.fit_id_ == on_arrays.fit_id_
+    assert np.isfinite(model.transform(X)).all()
