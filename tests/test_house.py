@@ -264,13 +264,8 @@ def _modules_after(code):
     return set(done.stdout.split())
 
 
-HEAVY = {
-    "torch",
-    "torchvision",
-    "skorch",
-    "matplotlib",
-    "PIL",
-}  # pandas: scikit-learn has it
+# pandas is not among them: scikit-learn has it.
+HEAVY = {"torch", "torchvision", "skorch", "matplotlib", "PIL"}
 
 
 @pytest.mark.parametrize(
