@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import torch
 from scipy.stats import norm, t
 from sklearn.base import clone
 
@@ -31,6 +32,19 @@ def load_background(path, *, image_size=28, n_alphabets=None, seed=0):
     return X, y, groups
 
 
+def fit_steps(siamese, X, y, groups=None, *, n_steps):
+    """Fit a clone for `n_steps` batches; tell the processor time by the threads."""
+    n_epochs = max(1, min(20, n_steps // 50))
+    fitted = clone(siamese).set_params(
+        sampler__n_batches=n_steps // n_epochs, max_epochs=n_epochs
+    )
+    start = time.process_time()
+    fitted.fit(X, y, groups=groups)
+    seconds = (time.process_time() - start) / torch.get_num_threads()
+    n_steps = n_epochs * (n_steps // n_epochs)
+    return fitted, {"minutes": seconds / 60, "steps": n_steps}
+
+
 def fit_for(siamese, X, y, groups=None, *, minutes):
     """Fit a clone for `minutes` of processor time on all threads; tell its steps.
 
@@ -38,24 +52,15 @@ def fit_for(siamese, X, y, groups=None, *, minutes):
     else the machine does. The learning rate falls to zero at the end of it, so that
     the length of a step has to be known before; two short fits tell it.
     """
-    import torch
 
-    threads = torch.get_num_threads()
+    def timed(n_batches):
+        _, cost = fit_steps(siamese, X, y, groups, n_steps=n_batches)
+        return 60 * cost["minutes"]
 
-    def timed(n_batches, epochs):
-        sampler = {"sampler__n_batches": n_batches, "max_epochs": epochs}
-        fitted = clone(siamese).set_params(**sampler)
-        start = time.process_time()
-        fitted.fit(X, y, groups=groups)
-        return (time.process_time() - start) / threads, fitted
-
-    timed(8, 1)
-    short, _ = timed(16, 1)
-    long, _ = timed(96, 1)
+    timed(8)
+    short, long = timed(16), timed(96)
     n_steps = max(20, int(minutes * 60 / max((long - short) / 80, 1e-6)))
-    n_epochs = max(1, min(20, n_steps // 50))
-    seconds, fitted = timed(n_steps // n_epochs, n_epochs)
-    return fitted, {"minutes": seconds / 60, "steps": n_steps}
+    return fit_steps(siamese, X, y, groups, n_steps=n_steps)
 
 
 def play(classifier, X, y, *, n_way, n_shot, n_episodes, seed):

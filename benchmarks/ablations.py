@@ -18,7 +18,7 @@ import argparse
 import time
 
 import numpy as np
-from _omniglot import fit_for, interval, load_background, play, play_within
+from _omniglot import fit_steps, interval, load_background, play, play_within
 from _report import machine
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--data", required=True, help="omniglot.npz")
     names = ("groups", "folding", "pooling", "hard_pairs")
     parser.add_argument("--only", choices=names, nargs="+", default=names)
-    parser.add_argument("--minutes", type=float, default=1.0, help="of training, each")
+    parser.add_argument("--steps", type=int, default=500, help="batches of training")
     parser.add_argument("--pair-epochs", type=int, default=24)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--n-episodes", type=int, default=500)
@@ -101,7 +101,9 @@ def main():
     background = load_omniglot(args.data, image_size=28)
     few = background.drawers <= 4
     evaluation = load_omniglot(args.data, subset="evaluation", image_size=28)
-    print(f"{machine()}\n{args.seeds} seeds; steps and minutes are of processor time")
+    print(
+        f"{machine()}\n{args.seeds} seeds, {args.steps} steps; minutes of processor time"
+    )
     for name in args.only:
         print(f"\n{name}\n{'':24s}{'minutes':>8s}  " + "  ".join(COLUMNS), flush=True)
         reference = None
@@ -116,7 +118,7 @@ def main():
                     )  # fmt: skip
                 else:
                     used = groups if name == "groups" else None
-                    fitted, cost = fit_for(siamese, X, y, used, minutes=args.minutes)
+                    fitted, cost = fit_steps(siamese, X, y, used, n_steps=args.steps)
                 rows.append(score(fitted, evaluation, args.n_episodes))
                 minutes.append(cost["minutes"])
             rows = np.array(rows)
