@@ -102,7 +102,8 @@ def main():
     few = background.drawers <= 4
     evaluation = load_omniglot(args.data, subset="evaluation", image_size=28)
     print(
-        f"{machine()}\n{args.seeds} seeds, {args.steps} steps; minutes of processor time"
+        f"{machine()}\n{args.seeds} seeds, {args.steps} steps; minutes of "
+        f"processor time"
     )
     for name in args.only:
         print(f"\n{name}\n{'':24s}{'minutes':>8s}  " + "  ".join(COLUMNS), flush=True)
