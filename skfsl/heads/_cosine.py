@@ -147,19 +147,19 @@ class CosineHead(Part):
 
         Parameters
         ----------
-        embeddings : Tensor of shape (n, d)
+        embeddings : Tensor of shape (..., d)
             Embeddings.
 
         Returns
         -------
-        embeddings : Tensor of shape (n, d)
+        embeddings : Tensor of shape (..., d)
             Brought to length 1; zero vectors stay zero.
         """
         # Squares of very small or large numbers would leave the range of float32. The
         # direction does not change with the length, so neither does its gradient.
-        largest = embeddings.detach().abs().amax(dim=1, keepdim=True)
+        largest = embeddings.detach().abs().amax(dim=-1, keepdim=True)
         scaled = embeddings / torch.where(largest > 0, largest, 1)
-        squared = scaled.square().sum(dim=1, keepdim=True)
+        squared = scaled.square().sum(dim=-1, keepdim=True)
         return scaled * torch.where(squared > 0, squared, 1).rsqrt()
 
 

@@ -122,8 +122,10 @@ class _DenseSigmoid(nn.Module):
         """Score all pairs: (n, d) and (m, d) -> (n, m)."""
         with torch.autocast(a.device.type, enabled=False):
             weights, bias = self._weights(a), self.bias.to(a.dtype)
-            if self.non_negative and a.device.type == "cpu":
-                # Elsewhere its backward pass makes a tensor of pairs and components.
+            wide = a.dtype in (torch.float32, torch.float64)
+            if self.non_negative and a.device.type == "cpu" and wide:
+                # Elsewhere its backward pass makes a tensor of pairs and components,
+                # and half precision it does not take.
                 origin = b.detach().mean(dim=0)
                 a, b = (a - origin) * weights, (b - origin) * weights
                 return bias - torch.cdist(a, b, p=1)

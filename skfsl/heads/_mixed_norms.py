@@ -6,9 +6,9 @@ from numbers import Integral
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from skfsl.heads._blocks import all_pairs
+from skfsl.heads._cosine import CosineHead
 from skfsl.utils._parts import Part
 from skfsl.utils._sklearn_private import Interval
 
@@ -16,7 +16,9 @@ __all__ = ["MixedNormsHead"]
 
 
 def _cosine(a, b):
-    return 1 - F.normalize(a, dim=-1) * F.normalize(b, dim=-1)
+    # Zero vectors stay zero; F.normalize gives them gradients of 1e12.
+    head = CosineHead()
+    return 1 - head.fold(a) * head.fold(b)
 
 
 def _softmax(a, b):

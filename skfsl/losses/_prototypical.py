@@ -127,7 +127,8 @@ class PrototypicalLoss(Part):
         Returns
         -------
         loss : Tensor of shape ()
-            Mean cross-entropy of the queries.
+            Mean cross-entropy of the queries; float32 at least, also for embeddings
+            of half precision.
 
         Raises
         ------
@@ -143,9 +144,10 @@ class PrototypicalLoss(Part):
             )
         # No further question is put to the device: all shapes are known by now.
         with torch.autocast(embeddings.device.type, enabled=False):
+            x = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
             member = codes[:, None] == torch.arange(len(classes), device=codes.device)
             logits, is_query = (self._fold if self.folding else self._split)(
-                embeddings, codes, member, head
+                x, codes, member, head
             )
             temperature = self.temperature
             if temperature is None:

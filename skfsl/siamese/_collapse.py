@@ -141,7 +141,7 @@ class Watch:
         e = embed(module, self.X, self.device, torch.float32)
         with torch.inference_mode():
             on_device = e.to(self.device)
-            scores = module.head.scores(on_device, on_device).double().cpu()
+            scores = module.head.scores(on_device, on_device).cpu().double()
         e = e.double()
         if not torch.isfinite(e).all():
             return None

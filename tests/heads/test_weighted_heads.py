@@ -217,6 +217,27 @@ def test_scores_keep_full_precision_under_autocast(part):
 
 
 @each
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scores_half_precision(part, dtype):
+    head = trained(part)
+    a, b = draw(0, 20, 5).to(dtype), draw(1, 20, 5).to(dtype)
+    for score in (head.scores, head.paired):
+        low, wide = score(a, b), score(a.float(), b.float())
+        assert low.dtype == dtype
+        size = wide.abs().max().item()
+        torch.testing.assert_close(low.float(), wide, rtol=0, atol=0.02 * size)
+
+
+def test_zero_embeddings_have_gradients_of_the_size_of_others():
+    head = trained(MixedNormsHead(("cosine",)))
+    a = torch.tensor([[0.0] * 5, [1.0] * 5], requires_grad=True)
+    (
+        head.scores(a, draw(0, 4, 5)).sum() + head.paired(a, draw(1, 2, 5)).sum()
+    ).backward()
+    assert a.grad.abs().max() < 100
+
+
+@each
 def test_scores_are_symmetric(part):
     head, x = trained(part), draw(0, 9, 5)
     scores = head.scores(x, x)

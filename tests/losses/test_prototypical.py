@@ -149,6 +149,19 @@ def test_keeps_full_precision_under_autocast():
 
 
 @each_way
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened(folding, dtype):
+    x, labels = batch(3)
+    x, loss, head = x.to(dtype), PrototypicalLoss(folding=folding), EuclideanHead()
+    x.requires_grad_()
+    value = loss(x, labels, head)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert x.grad.dtype == dtype
+    torch.testing.assert_close(value, loss(x.float(), labels, head), rtol=0, atol=0)
+
+
+@each_way
 def test_no_class_with_two_samples_raises(folding):
     loss = PrototypicalLoss(folding=folding)
     with pytest.raises(ValueError, match=r"at least 2 samples.*Got 3 .* of 3 class"):
