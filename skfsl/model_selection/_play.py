@@ -200,11 +200,13 @@ def _has_hook(classifier) -> bool:
     A subclass that predicts otherwise does not.
     """
 
-    def definer(name):
-        return next((c for c in type(classifier).__mro__ if name in vars(c)), None)
+    mro = type(classifier).__mro__
+
+    def place(name):
+        return next(i for i, c in enumerate(mro) if name in vars(c))
 
     return hasattr(classifier, "_score_episodes") and (
-        definer("_score_episodes") is definer("predict")
+        place("_score_episodes") <= place("predict")
     )
 
 
