@@ -199,7 +199,6 @@ def _has_hook(classifier) -> bool:
 
     A subclass that predicts otherwise does not.
     """
-
     mro = type(classifier).__mro__
 
     def place(name):
