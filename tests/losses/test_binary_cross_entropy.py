@@ -120,6 +120,15 @@ def test_focal_of_gamma_0_and_the_whole_top_are_the_mean(make_batch):
         torch.testing.assert_close(other(x, labels, EuclideanHead()), mean)
 
 
+def test_a_share_is_not_rounded_up_for_its_last_digit():
+    # In float32, 0.6 of 25 is a little more than 15.
+    a = torch.cat([torch.arange(25.0), torch.zeros(25)])[:, None]
+    loss = BinaryCrossEntropyLoss("top", top=0.6, temperature=1.0, bias=0.0)
+    loss = loss.paired(a, 0 * a, torch.arange(50) < 25, EuclideanHead())
+    pull = sum(d**2 for d in range(10, 25)) / 15
+    assert loss.item() == pytest.approx((pull + math.log(2)) / 2)
+
+
 def test_balanced_kinds_weigh_the_same_however_many_they_are():
     # 2 pairs of one class and 18 of two, counted in both orders.
     x = torch.tensor([[0.0], [1.0], [5.0], [6.0], [7.0]])

@@ -68,6 +68,22 @@ def test_a_round_that_does_not_divide_repeats_no_sample_in_a_batch():
     assert all(len(np.unique(b)) == 10 for b in batches(sampler))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_left_of_a_round_comes_first(seed):
+    y = np.repeat([0, 1], 7)
+    first, second = batches(
+        ClassBalancedSampler(2, n_shot=5, n_batches=2).build(y), seed
+    )
+    assert len(np.union1d(first, second)) == len(y)
+
+
+def test_proportional_begins_each_round_with_all_samples():
+    y = np.repeat(np.arange(10), [20] * 5 + [60] * 5)
+    sampler = ClassBalancedSampler(2, n_shot=1, n_batches=2000).build(y)
+    large = y[np.concatenate(batches(sampler))] >= 5
+    assert large.mean() == pytest.approx(0.75, abs=0.03)
+
+
 def test_proportional_epoch_sees_each_sample_about_once():
     y = np.repeat(np.arange(50), np.arange(10, 110, 2))
     sampler = ClassBalancedSampler(10, n_shot=5, class_weight="proportional").build(y)
