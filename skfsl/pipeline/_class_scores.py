@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["AGGREGATIONS", "References", "class_scores", "references"]
+__all__ = ["AGGREGATIONS", "References", "class_scores", "pair_scores", "references"]
 
 AGGREGATIONS = ("prototype", "mean", "max")
 
@@ -106,7 +106,7 @@ def _score_block(head, device, queries, references) -> np.ndarray:
     n_columns = max(1, _SCORES // len(queries))
     if aggregation == "prototype":
         blocks = [
-            _scores(head, device, queries, rows[i : i + n_columns])
+            pair_scores(head, device, queries, rows[i : i + n_columns])
             for i in range(0, len(rows), n_columns)
         ]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
@@ -115,7 +115,7 @@ def _score_block(head, device, queries, references) -> np.ndarray:
     dtype = np.float64 if mean else np.float32
     out = np.full((len(queries), len(starts)), 0 if mean else -np.inf, dtype)
     for i in range(0, len(rows), n_columns):
-        scores = _scores(head, device, queries, rows[i : i + n_columns])
+        scores = pair_scores(head, device, queries, rows[i : i + n_columns])
         # A class may go on from the block before, and into the next.
         first = np.searchsorted(starts, i, side="right") - 1
         last = np.searchsorted(starts, i + scores.shape[1])
@@ -125,7 +125,14 @@ def _score_block(head, device, queries, references) -> np.ndarray:
     return out / np.diff(starts, append=len(rows)) if mean else out
 
 
-def _scores(head, device, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def pair_scores(
+    head: Any,
+    device: Any,
+    queries: np.ndarray,
+    rows: np.ndarray,
+    method: str = "scores",
+) -> np.ndarray:
+    """Score queries with rows: all with all, or one by one with method="paired"."""
     import torch  # its first use: who only imports the room does without
 
     a, b = (
@@ -134,4 +141,4 @@ def _scores(head, device, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         for x in (queries, rows)
     )
     with torch.inference_mode():
-        return head.scores(a, b).float().cpu().numpy()
+        return getattr(head, method)(a, b).float().cpu().numpy()

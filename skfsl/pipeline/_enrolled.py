@@ -118,6 +118,25 @@ class Enrolled:
         return self._support.labels
 
     @property
+    def positions(self) -> np.ndarray:
+        """The class of every example, as a position."""
+        return self._support.positions
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """All examples, in the order of arrival."""
+        return self._support.samples.columns[0]  # type: ignore[union-attr]
+
+    @property
+    def prototypes(self) -> np.ndarray:
+        """The mean embedding of each class, in float64."""
+        return self._support.prototypes
+
+    def cached(self, key: Any, make: Any) -> Any:
+        """Return what is made of this state, which is made once."""
+        return self._support.cached(key, make)
+
+    @property
     def counts(self) -> np.ndarray:
         """How many examples each class has, in float64."""
         return self._support.counts

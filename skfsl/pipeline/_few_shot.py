@@ -6,7 +6,13 @@ from sklearn.utils import metadata_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skfsl.pipeline._metric import check_current, fit_ids, warn_of_metric
+from skfsl.pipeline._delegated import kneighbors, rejection_threshold, score_samples
+from skfsl.pipeline._metric import (
+    check_current,
+    fit_ids,
+    tell_trained_classes,
+    warn_of_metric,
+)
 from skfsl.pipeline._routing import partial_fit_params
 from skfsl.pipeline._steps import (
     is_fitted,
@@ -91,6 +97,9 @@ class FewShotPipeline(Pipeline):
         "https://skfsl.readthedocs.io/en/stable/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
+    score_samples = score_samples
+    rejection_threshold = rejection_threshold
+    kneighbors = kneighbors
     # Checked here and handed on as it is, never routed.
     __metadata_request__partial_fit = {"classes": metadata_routing.UNUSED}
 
@@ -114,6 +123,7 @@ class FewShotPipeline(Pipeline):
         """
         super().fit(X, y, **params)
         self._record()
+        tell_trained_classes(self._transformers(), self._last_step(), y)
         return self
 
     @available_if(last_step_has("fit_predict"))
@@ -316,51 +326,6 @@ class FewShotPipeline(Pipeline):
         """
         self._check_support()
         return super().score(X, y, sample_weight=sample_weight, **params)
-
-    @available_if(last_step_has("score_samples"))
-    def score_samples(self, X):
-        """Transform X and tell how familiar it is to the last step.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Queries.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            Higher is more familiar.
-        """
-        self._check_support()
-        return super().score_samples(X)
-
-    @available_if(last_step_has("kneighbors"))
-    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
-        """Transform X and find its nearest neighbours in the support set.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, ...), default=None
-            Queries. None asks for the neighbours of each sample of the support set,
-            itself left out.
-        n_neighbors : int, default=None
-            How many. None is what the last step was made with.
-        return_distance : bool, default=True
-            Whether distances are returned too.
-
-        Returns
-        -------
-        distances : ndarray of shape (n_queries, n_neighbors)
-            Distances, ascending. Only where `return_distance`.
-        indices : ndarray of shape (n_queries, n_neighbors)
-            Rows of the support set.
-        """
-        self._check_support()
-        return self._last_step().kneighbors(
-            None if X is None else self._embed(X),
-            n_neighbors=n_neighbors,
-            return_distance=return_distance,
-        )
 
     def get_metadata_routing(self):
         """Tell how metadata is routed, for ``partial_fit`` too.

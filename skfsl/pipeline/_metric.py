@@ -1,11 +1,15 @@
 """Which metric a pipeline's transformers teach, and which its last step reads."""
 
 import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from skfsl.exceptions import MetricMismatchWarning, StaleSupportError
 from skfsl.pipeline._steps import flat, unfrozen
 
-__all__ = ["check_current", "fit_ids", "warn_of_metric"]
+__all__ = ["check_current", "fit_ids", "tell_trained_classes", "warn_of_metric"]
 
 _SYNONYMS = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan"}
 _MINKOWSKI = {1: "manhattan", 2: "euclidean"}
@@ -27,6 +31,28 @@ def fit_ids(steps: list) -> dict[str, object]:
     return {
         name: step.fit_id_ for name, step in flat(steps) if hasattr(step, "fit_id_")
     }
+
+
+def tell_trained_classes(steps: list, last: Any, y: Any) -> None:
+    """Tell a last step that asks for it which classes the metric was trained on.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator) tuples
+        The transformers, just fitted. Those that are frozen were not.
+    last : estimator
+        The last step.
+    y : array-like of shape (n_samples,)
+        What they were fitted on.
+    """
+    if not hasattr(last, "_trained_on_classes"):
+        return
+    fitted = [step for step in steps if not isinstance(step[1], FrozenEstimator)]
+    for _, step in flat(fitted):
+        if hasattr(step, "fit_id_"):
+            held_out = getattr(step, "validation_classes_", ())
+            last._trained_on_classes(np.setdiff1d(np.asarray(y), held_out))
+            return
 
 
 def check_current(last: str, recorded: dict | None, current: dict) -> None:

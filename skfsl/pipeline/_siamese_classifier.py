@@ -4,11 +4,19 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
 
 from skfsl.pipeline._class_scores import AGGREGATIONS, class_scores
 from skfsl.pipeline._enrolled import Enrolled, embed, fit_metric, metric_of
+from skfsl.pipeline._left_out import left_out
 from skfsl.pipeline._on_embeddings import Embedder, EmbeddingClassifier
-from skfsl.support import ScoringMixin, check_declared, drop_blanks
+from skfsl.support import (
+    OPEN_SET_CONSTRAINTS,
+    ScoringMixin,
+    check_declared,
+    choose_rows,
+    drop_blanks,
+)
 from skfsl.utils._sklearn_private import (
     HasMethods,
     Interval,
@@ -53,8 +61,18 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         probabilities are more even, below 1 more decided.
 
     unknown_label : int, str or other label, default=None
-        What `predict` answers where no class is right. It is of the labels' kind, is
-        never in `classes_` and has no column. None is never answered.
+        What `predict` answers for queries of no class, those whose `score_samples` is
+        too low. It is of the labels' kind, never in `classes_`, and has no column.
+        None: a class is always answered.
+
+    reject : "auto", float or None, default="auto"
+        What is refused with an `unknown_label`. "auto" leaves stored examples, and
+        their classes, out in turn, and puts the threshold where both are told right
+        most often; a float in (0, 1) is the share of queries of known classes that may
+        be refused; None refuses nothing but rows that are wholly NaN.
+
+    threshold : float, default=None
+        The score below which a query is refused, in the place of what `reject` finds.
 
     Attributes
     ----------
@@ -131,7 +149,7 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         "siamese": [HasMethods(["fit", "transform"]), None],
         "aggregation": [StrOptions(set(AGGREGATIONS))],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "unknown_label": "no_validation",
+        **OPEN_SET_CONSTRAINTS,
     }
     # Groups that are routed to splitters and scorers are mostly others, of samples.
     __metadata_request__fit = {"groups": False}
@@ -143,11 +161,15 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         aggregation="prototype",
         temperature=1.0,
         unknown_label=None,
+        reject="auto",
+        threshold=None,
     ):
         self.siamese = siamese
         self.aggregation = aggregation
         self.temperature = temperature
         self.unknown_label = unknown_label
+        self.reject = reject
+        self.threshold = threshold
 
     def set_params(self, **params):
         """Set parameters, those of the transformer too.
@@ -281,6 +303,9 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
 
     def _learn(self, X, y, groups):
         self.siamese_ = fit_metric(self.siamese, X, y, groups)
+        if not isinstance(self.siamese, FrozenEstimator):
+            held_out = self.siamese_.validation_classes_
+            self._trained_on_classes(np.setdiff1d(y, held_out))
         self._support = Enrolled.of(metric_of(self.siamese_), X, y)
 
     def _without(self, classes):
@@ -301,10 +326,14 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             EmbeddingClassifier(metric.head_, metric.device_, snapshot.aggregation),
         ]
 
+    def _reader(self, X):
+        snapshot = self._snapshot()
+        # It has to keep to one state of the metric, too.
+        snapshot.siamese_ = metric_of(snapshot.siamese_)
+        snapshot._support.check_metric(snapshot.siamese_)
+        return snapshot
+
     def _checked(self, X):
-        # This is a snapshot, which has to keep to one state of the metric, too.
-        self.siamese_ = metric_of(self.siamese_)
-        self._support.check_metric(self.siamese_)
         return embed(self.siamese_, X)
 
     def _blocks(self, embeddings):
@@ -313,6 +342,14 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             metric.head_, metric.device_, embeddings, references
         ):
             yield scores
+
+    def _left_out(self):
+        metric, support = self.siamese_, self._support
+        rows = choose_rows(self._learnt()[support.positions])
+        return left_out(metric.head_, metric.device_, support, self.aggregation, rows)
+
+    def _scored_by(self):
+        return self.aggregation, self._learnt().tobytes()
 
     def _scores(self, embeddings):
         return np.concatenate(list(self._blocks(embeddings)))

@@ -6,8 +6,14 @@ from skfsl.support._blank_rows import drop_blanks as drop_blanks
 from skfsl.support._labels import Labels as Labels
 from skfsl.support._labels import check_declared as check_declared
 from skfsl.support._neighbors import KNeighborsClassifier
+from skfsl.support._open_set import LeftOut as LeftOut
+from skfsl.support._open_set import choose_rows as choose_rows
 from skfsl.support._prototype import PrototypeClassifier
 from skfsl.support._scoring_mixin import ScoringMixin as ScoringMixin
+from skfsl.support._store import Rows as Rows
+from skfsl.support._sums import ClassSums as ClassSums
+from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS as OPEN_SET_CONSTRAINTS
+from skfsl.support._support_set import NeighborSet as NeighborSet
 from skfsl.support._support_set import PrototypeSet as PrototypeSet
 
 __all__ = ["KNeighborsClassifier", "PrototypeClassifier"]

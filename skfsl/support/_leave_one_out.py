@@ -11,7 +11,11 @@ __all__ = ["leave_one_out_scores"]
 
 
 def leave_one_out_scores(
-    support: PrototypeSet, metric: str | Callable, *, unbiased: bool = False
+    support: PrototypeSet,
+    metric: str | Callable,
+    *,
+    unbiased: bool = False,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Score each stored sample against the prototypes of a set without it.
 
@@ -33,10 +37,12 @@ def leave_one_out_scores(
         (by 1 - 1/k² without weights). Under "cosine" the mean of the others is divided
         by the length of the full mean in the place of its own. Other metrics are left
         as they are.
+    rows : ndarray of shape (n_rows,), default=None
+        The samples that are scored; None is all of them.
 
     Returns
     -------
-    scores : ndarray of shape (n_samples, n_classes)
+    scores : ndarray of shape (n_samples, n_classes) or (n_rows, n_classes)
         Higher is closer; rows in the order of arrival, columns in that of classes_. NaN
         where a sample is all that its own class has.
 
@@ -52,16 +58,18 @@ def leave_one_out_scores(
         )
     X, codes, weight = support.samples.columns
     own = support.labels.rank[codes]
+    counts = np.bincount(own, weight > 0)
+    if rows is not None:
+        X, own, weight = X[rows], own[rows], weight[rows]
     scores = support.scorer(metric, X.dtype).scores(X)
     scores[np.arange(len(X)), own] = _own_scores(
-        support, metric, X, own, weight.astype(np.float64), unbiased
+        support, metric, X, own, weight.astype(np.float64), counts, unbiased
     )
     return scores
 
 
-def _own_scores(support, metric, X, own, weight, unbiased):
+def _own_scores(support, metric, X, own, weight, counts, unbiased):
     totals = support.counts
-    counts = np.bincount(own, weight > 0)
     known = counts[own] - (weight > 0) > 0
     out = np.full(len(X), np.nan)
     X, own, weight = X[known].astype(np.float64), own[known], weight[known]

@@ -9,7 +9,11 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from skfsl.support._blank_rows import around_blanks, drop_blanks
 from skfsl.support._episodes import score_by_neighbors
 from skfsl.support._labels import Labels, check_declared
-from skfsl.support._neighbor_search import kneighbors, kneighbors_graph
+from skfsl.support._neighbor_search import (
+    kneighbors,
+    kneighbors_graph,
+    nearest_left_out,
+)
 from skfsl.support._open_set import answer
 from skfsl.support._sklearn_neighbors import (
     as_stored,
@@ -21,7 +25,7 @@ from skfsl.support._sklearn_neighbors import (
     of_support,
 )
 from skfsl.support._store import Rows
-from skfsl.support._support_mixin import SupportMixin
+from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS, SupportMixin
 from skfsl.support._support_set import NeighborSet
 from skfsl.support._votes import cast_votes, majority, shares
 from skfsl.utils._sklearn_private import _fit_context
@@ -47,7 +51,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     Parameters
     ----------
     n_neighbors : int, default=5
-        Number of neighbors that vote. While fewer samples are stored, all of them.
+        Number of neighbors that vote; all, while fewer are stored.
 
     weights : {"uniform", "distance"}, callable or None, default="uniform"
         Weight of a vote: the same for all, the inverse of the distance, or what the
@@ -75,8 +79,18 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         Number of parallel jobs of the search.
 
     unknown_label : int, str or other label, default=None
-        What `predict` answers where no class is right. It is of the labels' kind, is
-        never in `classes_` and has no column. None is never answered.
+        What `predict` answers for queries of no class, those whose `score_samples` is
+        too low. It is of the labels' kind, never in `classes_`, and has no column.
+        None: a class is always answered.
+
+    reject : "auto", float or None, default="auto"
+        What is refused with an `unknown_label`. "auto" leaves stored examples, and
+        their classes, out in turn, and puts the threshold where both are told right
+        most often; a float in (0, 1) is the share of queries of known classes that may
+        be refused; None refuses nothing but rows that are wholly NaN.
+
+    threshold : float, default=None
+        The score below which a query is refused, in the place of what `reject` finds.
 
     Attributes
     ----------
@@ -113,12 +127,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     They are safe beside concurrent calls of `predict` and its kin, each of which
     answers from one state, and beside each other.
 
-    `partial_fit` costs what the new samples cost, plus O(n_classes), however many
-    samples are stored; now and then, as the store doubles, it copies them.
-
-    A row that is wholly NaN stands for a file that could not be read: it is left out of
-    the support set, with a warning, and answered with `unknown_label`, or refused
-    without one. A row that is NaN in part is refused, but by metrics that allow it.
+    `partial_fit` costs what the new samples cost, plus O(n_classes), and now and then a
+    copy. `score_samples` is the distance of the nearest sample, negative. A row that is
+    wholly NaN, as of a file that could not be read, is not stored, with a warning, and
+    answered with `unknown_label`, or refused without one.
 
     Queries are brought to the dtype of the stored samples. Under "cosine" these are
     stored at unit length, where euclidean neighbors are the same ones and are found
@@ -138,11 +150,12 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
     _parameter_constraints: dict = {
         **_KNeighborsClassifier._parameter_constraints,
-        "unknown_label": "no_validation",
+        **OPEN_SET_CONSTRAINTS,
     }
     _score_episodes = score_by_neighbors
     kneighbors = kneighbors
     kneighbors_graph = kneighbors_graph
+    _left_out = nearest_left_out
     _fit_X = of_support("_fit_X", lambda support: support.samples.columns[0])
     _y = of_support("_y", lambda support: support.positions)
 
@@ -158,6 +171,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         metric_params=None,
         n_jobs=None,
         unknown_label=None,
+        reject="auto",
+        threshold=None,
     ):
         super().__init__(
             n_neighbors,
@@ -170,6 +185,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             n_jobs=n_jobs,
         )
         self.unknown_label = unknown_label
+        self.reject = reject
+        self.threshold = threshold
 
     def fit(self, X, y):
         """Make a support set of samples, in place of the one that was there.
@@ -204,8 +221,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     def partial_fit(self, X, y, classes=None):
         """Add samples to the support set, of known classes and of new ones.
 
-        Any labels may come at any time. The result is that of one `fit` on all
-        samples, in the order they came; unfitted, this is `fit`.
+        The result is that of one `fit` on all samples, in the order they came;
+        unfitted, this is `fit`.
 
         Parameters
         ----------
@@ -232,8 +249,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             metric="precomputed", after a fit on sparse input or several outputs; if
             `metric`, `p` or `metric_params` has changed since.
         TypeError
-            If X is sparse; if the labels are of another kind, as strings after
-            integers.
+            If X is sparse, or labels are of another kind, as strings after integers.
         """
         with self._updating() as work:
             check_can_grow(work, "partial_fit")
@@ -256,8 +272,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         if self.metric != "precomputed":  # where rows and columns are the same samples
             X, y = drop_blanks(X, y)
         labels, codes = Labels.of(y)
-        # Labels are encoded here; scikit-learn gets a stand-in, about which its
-        # advice on targets with many classes has nothing to say.
+        # Labels are encoded here; scikit-learn gets a stand-in to give no advice on.
         self._fit_with_algorithm(X, np.zeros(len(codes), dtype=np.intp))
         self.classes_, self._y = labels.classes, codes
         if (
@@ -271,7 +286,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             samples = samples.copy()
         rows, params = Rows(samples, codes), metric_of(self)
         self._support = NeighborSet(labels, rows, all_unit, params)
-        # Both are read off the support set from now on.
+        # Read off the support set from now on.
         self.__dict__.update(_fit_X=None, _y=None)
 
     def _fit_with_algorithm(self, X, y):
@@ -375,6 +390,9 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
     def _best(self, X):
         return -self.kneighbors(X, n_neighbors=1)[0][:, 0]
+
+    def _scored_by(self):
+        return (self._learnt().tobytes(),)
 
     def _shares(self, X):
         if self._support is None:

@@ -9,8 +9,13 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from skfsl.support._blank_rows import drop_blanks
 from skfsl.support._episodes import score_by_prototypes
 from skfsl.support._labels import check_declared
+from skfsl.support._leave_one_out import leave_one_out_scores
+from skfsl.support._likelihood_ratio import left_out, ratio_of
+from skfsl.support._open_set import LeftOut, choose_rows
 from skfsl.support._scoring_mixin import ScoringMixin
+from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS
 from skfsl.support._support_set import PrototypeSet
+from skfsl.utils._scores import unit_rows
 from skfsl.utils._sklearn_private import (
     Interval,
     StrOptions,
@@ -57,8 +62,25 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         probabilities are more even, below 1 more decided.
 
     unknown_label : int, str or other label, default=None
-        What `predict` answers where no class is right. It is of the labels' kind, is
-        never in `classes_` and has no column. None is never answered.
+        What `predict` answers for queries of no class, those whose `score_samples` is
+        too low. It is of the labels' kind, never in `classes_`, and has no column.
+        None: a class is always answered.
+
+    reject : "auto", float or None, default="auto"
+        What is refused with an `unknown_label`. "auto" leaves stored examples, and
+        their classes, out in turn, and puts the threshold where both are told right
+        most often; a float in (0, 1) is the share of queries of known classes that may
+        be refused; None refuses nothing but rows that are wholly NaN.
+
+    threshold : float, default=None
+        The score below which a query is refused, in the place of what `reject` finds.
+
+    familiarity : {"auto", "similarity", "likelihood_ratio"}, default="auto"
+        What `score_samples` answers. "similarity" is the highest score of all classes;
+        "likelihood_ratio" how much likelier a query is under the likeliest class than
+        under one never seen (see Notes). "auto" is the ratio where samples are stored
+        and the metric is "euclidean" or "cosine", where five classes have several
+        examples and all of them two on average, and the similarity elsewhere.
 
     Attributes
     ----------
@@ -91,6 +113,17 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     Prototypes are means under every metric; scikit-learn's `NearestCentroid` takes
     medians under "manhattan".
 
+    The likelihood ratio takes samples of all classes to be normal, with one covariance,
+    and so their means [2]_: a class of k examples has a mean that is known as well as
+    k examples tell, one never seen any mean. Both covariances are learned from the
+    support set, drawn towards spheres, and the score is the logarithm of the ratio for
+    the likeliest class. With a `sample_weight`, k is the number of equal weights that
+    would make as exact a mean.
+
+    What is refused is learned from classes that the metric before this classifier was
+    not trained on, of which a :class:`~skfsl.FewShotPipeline` tells it in its `fit`.
+    Alone, it assumes that there are none.
+
     `fit`, `partial_fit` and `forget` either happen or leave the classifier as it was.
     They are safe beside concurrent calls of `predict` and its kin, each of which
     answers from one state, and beside each other.
@@ -107,6 +140,8 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     ----------
     .. [1] J. Snell, K. Swersky and R. Zemel, "Prototypical Networks for Few-shot
        Learning", NeurIPS 2017.
+
+    .. [2] S. Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006.
 
     Examples
     --------
@@ -127,7 +162,8 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         "metric": [StrOptions({"euclidean", "cosine", "manhattan"}), callable],
         "store": [StrOptions({"samples", "sums"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "unknown_label": "no_validation",
+        **OPEN_SET_CONSTRAINTS,
+        "familiarity": [StrOptions({"auto", "similarity", "likelihood_ratio"})],
     }
 
     def __init__(
@@ -137,11 +173,17 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         store="samples",
         temperature=1.0,
         unknown_label=None,
+        reject="auto",
+        threshold=None,
+        familiarity="auto",
     ):
         self.metric = metric
         self.store = store
         self.temperature = temperature
         self.unknown_label = unknown_label
+        self.reject = reject
+        self.threshold = threshold
+        self.familiarity = familiarity
 
     @property
     def classes_(self):
@@ -264,6 +306,57 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
 
     def _score_episodes(self, X, codes, blocks):
         return score_by_prototypes(self, X, codes, blocks)
+
+    def _ratio(self):
+        """Return the likelihood ratio of this state; None for the similarity."""
+        if self.familiarity == "similarity":
+            return None
+        if self.threshold is not None and self.familiarity == "auto":
+            raise ValueError(
+                f"threshold={self.threshold} is a score of one kind, and "
+                f"familiarity='auto' may choose another as classes come and go. Set "
+                f"familiarity='similarity' or 'likelihood_ratio'."
+            )
+        support, learnt = self._support, self._learnt()
+        ratio = support.cached(
+            ("ratio", *self._scored_by()),
+            lambda: ratio_of(support, self.metric, learnt),
+        )
+        if ratio is None and self.familiarity == "likelihood_ratio":
+            raise ValueError(
+                "familiarity='likelihood_ratio' needs store='samples', the metric "
+                "'euclidean' or 'cosine', and classes that the metric was not trained "
+                "on, five with several examples, of two on average. Set "
+                "familiarity='auto'."
+            )
+        return ratio
+
+    def _familiar(self, X, best=None):
+        ratio = self._ratio()
+        if ratio is None:
+            return super()._familiar(X, best)
+        return ratio.best(unit_rows(X)[0] if self.metric == "cosine" else X)
+
+    def _familiar_left_out(self):
+        if self._ratio() is None:
+            return super()._familiar_left_out()
+        return left_out(self._support, self.metric, self._learnt())
+
+    def _left_out(self):
+        support = self._support
+        if support.samples is None:
+            raise ValueError(
+                f"reject={self.reject!r} leaves stored samples out, and store='sums' "
+                f"keeps none. Set threshold=, or reject=None, or call fit with "
+                f"store='samples'."
+            )
+        rows = choose_rows(self._learnt()[support.positions])
+        scores = leave_one_out_scores(support, self.metric, unbiased=True, rows=rows)
+        return LeftOut(scores, support.positions[rows])
+
+    def _scored_by(self):
+        metric = self.metric if isinstance(self.metric, str) else id(self.metric)
+        return metric, self.familiarity, self._learnt().tobytes()
 
     def _checked(self, X):
         return validate_data(self, X, dtype=_FLOATS, reset=False)

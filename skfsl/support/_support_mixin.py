@@ -4,6 +4,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -11,11 +12,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfsl.support._blank_rows import around_blanks, blank_rows
 from skfsl.support._labels import check_unknown_label, warn_if_disjoint
+from skfsl.support._open_set import Familiar, rejection_threshold
 from skfsl.utils._publish import publish, shadow
-from skfsl.utils._sklearn_private import _safe_indexing
+from skfsl.utils._sklearn_private import Interval, StrOptions, _safe_indexing
 from skfsl.utils._validation import as_numpy
 
-__all__ = ["SupportMixin"]
+__all__ = ["OPEN_SET_CONSTRAINTS", "SupportMixin"]
+
+# Of the parameters that all classifiers with a support set have.
+OPEN_SET_CONSTRAINTS: dict = {
+    "unknown_label": "no_validation",  # see check_unknown_label
+    "reject": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
+    "threshold": [Interval(Real, None, None, closed="both"), None],
+}
 
 # Outside the estimators, so that their state, copies and pickles hold no lock.
 _LOCKS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -29,8 +38,9 @@ class SupportMixin:
     place in one step. A call that raises leaves the estimator as it was.
 
     Subclasses have their support set in ``_support`` and define ``_without``,
-    ``_checked``, which makes of queries what is scored, and ``_best``, the score of
-    the nearest class.
+    ``_checked``, which makes of queries what is scored, ``_best``, the score of the
+    nearest class, ``_left_out``, the scores of stored samples without themselves, and
+    ``_scored_by``, the settings that scores depend on.
     """
 
     _doc_link_module = "skfsl"
@@ -102,7 +112,7 @@ class SupportMixin:
         return accuracy
 
     def score_samples(self, X):
-        """Return how familiar each query is: its highest score over all classes.
+        """Return how familiar each query is.
 
         Parameters
         ----------
@@ -115,7 +125,39 @@ class SupportMixin:
             Higher is more familiar. NaN for rows that are wholly NaN.
         """
         snapshot, queries, blank = self._ask(X)
-        return around_blanks(snapshot._best, queries, blank)
+        return around_blanks(snapshot._familiar, queries, blank)
+
+    def rejection_threshold(self):
+        """Return the score of `score_samples` below which `predict` refuses a query.
+
+        It is that of `threshold`, or what `reject` makes of the support set as it is
+        now: it changes as classes come and go.
+
+        Returns
+        -------
+        threshold : float
+            Minus infinity where nothing is refused.
+        """
+        return rejection_threshold(self._checked_reader(None))
+
+    def _familiar(self, queries, best=None):
+        """Return how familiar queries are, whose `_best` may be known already."""
+        return self._best(queries) if best is None else best
+
+    def _familiar_left_out(self):
+        """Return how familiar stored samples are to the support set without them."""
+        return Familiar.of(self._left_out())
+
+    def _learnt(self):
+        """Tell which classes the metric was not trained on: bool, (n_classes,)."""
+        trained = self.__dict__.get("_trained_classes_")
+        if trained is None:
+            return np.ones(len(self.classes_), dtype=bool)
+        return ~np.isin(self.classes_, trained)
+
+    def _trained_on_classes(self, labels):
+        """Take note of the classes that the metric was trained on."""
+        self._trained_classes_ = labels
 
     def _snapshot(self):
         """Return a fitted copy that no writer changes."""
@@ -127,15 +169,19 @@ class SupportMixin:
         """Return a snapshot that answers queries X."""
         return self._snapshot()
 
+    def _checked_reader(self, X):
+        snapshot = self._reader(X)
+        # They may have been set since `fit`, and take effect here.
+        snapshot._validate_params()
+        check_unknown_label(snapshot.unknown_label, snapshot.classes_)
+        return snapshot
+
     def _ask(self, X):
         """Return a snapshot, checked queries, and which rows of X are blank.
 
         Blank rows are not among the queries; these are None where all are blank.
         """
-        snapshot = self._reader(X)
-        # They may have been set since `fit`, and take effect here.
-        snapshot._validate_params()
-        check_unknown_label(snapshot.unknown_label, snapshot.classes_)
+        snapshot = self._checked_reader(X)
         queries, blank = _split(X)
         if queries is None:
             n_features = snapshot.n_features_in_ if X is None else np.shape(X)[1]

@@ -10,8 +10,22 @@ from skfsl.utils._scores import Scorer
 __all__ = ["NeighborSet", "PrototypeSet"]
 
 
-class PrototypeSet:
-    """Support set of prototypes; what is derived from it is cached."""
+class _Derived:
+    """A state that never changes, and what is derived from it."""
+
+    _cache: dict
+
+    def cached(self, key, make):
+        """Return what is made of this state, which is made once."""
+        # Two threads may both make it: the same thing, and either may be kept.
+        try:
+            return self._cache[key]
+        except KeyError:
+            return self._cache.setdefault(key, make())
+
+
+class PrototypeSet(_Derived):
+    """Support set of prototypes."""
 
     def __init__(self, labels: Labels, sums: ClassSums, samples: Rows | None) -> None:
         self.labels = labels
@@ -22,23 +36,21 @@ class PrototypeSet:
     def __reduce__(self) -> tuple:
         return (PrototypeSet, (self.labels, self.sums, self.samples))
 
-    def _cached(self, key, make):
-        # Two threads may both make it: the same thing, and either may be kept.
-        try:
-            return self._cache[key]
-        except KeyError:
-            return self._cache.setdefault(key, make())
+    @property
+    def positions(self) -> np.ndarray:
+        """The class of every sample, as its position in classes_."""
+        return self.labels.rank[self.samples.columns[1]]  # type: ignore[union-attr]
 
     @property
     def counts(self) -> np.ndarray:
-        return self._cached("counts", lambda: _locked(self._weights()))
+        return self.cached("counts", lambda: _locked(self._weights()))
 
     def _weights(self) -> np.ndarray:
         return self.sums.weights(self.labels.codes)
 
     @property
     def prototypes(self) -> np.ndarray:
-        return self._cached("prototypes", lambda: _locked(self._means()))
+        return self.cached("prototypes", lambda: _locked(self._means()))
 
     def _means(self) -> np.ndarray:
         return self.sums.sums(self.labels.codes) / self._weights()[:, np.newaxis]
@@ -46,7 +58,7 @@ class PrototypeSet:
     def scorer(self, metric, dtype) -> Scorer:
         # A callable need not be hashable, and lives as long as its scorer.
         key = metric if isinstance(metric, str) else id(metric)
-        return self._cached(
+        return self.cached(
             (key, np.dtype(dtype)), lambda: Scorer(metric, self.prototypes, dtype)
         )
 
@@ -104,7 +116,7 @@ def _check_weights(labels: Labels, sums: ClassSums) -> None:
         )
 
 
-class NeighborSet:
+class NeighborSet(_Derived):
     """Support set of nearest neighbors.
 
     Parameters
@@ -126,7 +138,7 @@ class NeighborSet:
         self.samples = samples
         self.all_unit = all_unit
         self.fitted_with = fitted_with
-        self._positions: np.ndarray | None = None
+        self._cache: dict = {}
 
     def __reduce__(self) -> tuple:
         state = (self.labels, self.samples, self.all_unit, self.fitted_with)
@@ -135,9 +147,7 @@ class NeighborSet:
     @property
     def positions(self) -> np.ndarray:
         """The class of every sample, as its position in classes_."""
-        if self._positions is None:
-            self._positions = self.positions_of(slice(None))
-        return self._positions
+        return self.cached("positions", lambda: self.positions_of(slice(None)))
 
     def positions_of(self, indices: np.ndarray | slice) -> np.ndarray:
         """Return the classes of some samples, as positions in classes_."""

@@ -170,13 +170,13 @@ def test_blocks_change_nothing(metrics, aggregation, n_scores, monkeypatch):
 
 def test_no_block_is_larger_than_allowed(metrics, monkeypatch):
     sizes = []
-    scores = _class_scores._scores
+    scores = _class_scores.pair_scores
 
     def watched(*args):
         sizes.append(scores(*args).size)
         return scores(*args)
 
-    monkeypatch.setattr(_class_scores, "_scores", watched)
+    monkeypatch.setattr(_class_scores, "pair_scores", watched)
     monkeypatch.setattr(_class_scores, "_SCORES", 60)
     over(metrics["euclidean"], aggregation="max").fit(X, Y).predict(QUERIES)
     assert max(sizes) <= 60

@@ -21,14 +21,21 @@ from skfsl.support._blank_rows import blank_rows
 
 SMALL = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
 CLASSIFIERS = [
-    PrototypeClassifier(unknown_label="?"),
-    PrototypeClassifier("cosine", store="sums", unknown_label="?"),
-    KNeighborsClassifier(n_neighbors=3, unknown_label="?"),
-    KNeighborsClassifier(n_neighbors=1, metric="cosine", unknown_label="?"),
-    KNeighborsClassifier(n_neighbors=3, algorithm="kd_tree", unknown_label="?"),
-    SiameseClassifier(SiameseTransformer(**SMALL), unknown_label="?"),
+    PrototypeClassifier(unknown_label="?", reject=None),
+    PrototypeClassifier("cosine", store="sums", unknown_label="?", reject=None),
+    KNeighborsClassifier(n_neighbors=3, unknown_label="?", reject=None),
+    KNeighborsClassifier(
+        n_neighbors=1, metric="cosine", unknown_label="?", reject=None
+    ),
+    KNeighborsClassifier(
+        n_neighbors=3, algorithm="kd_tree", unknown_label="?", reject=None
+    ),
+    SiameseClassifier(SiameseTransformer(**SMALL), unknown_label="?", reject=None),
     FewShotPipeline(
-        [("scaler", StandardScaler()), ("clf", PrototypeClassifier(unknown_label="?"))]
+        [
+            ("scaler", StandardScaler()),
+            ("clf", PrototypeClassifier(unknown_label="?", reject=None)),
+        ]
     ),
 ]
 WARNING = r"Rows \[2, 7\] of X are wholly NaN"
@@ -189,7 +196,7 @@ class HalfBlind(SiameseTransformer):
 
 def test_embeddings_of_files_that_cannot_be_read(data):
     siamese = HalfBlind(**SMALL).fit(*data)
-    clf = SiameseClassifier(FrozenEstimator(siamese), unknown_label="?")
+    clf = SiameseClassifier(FrozenEstimator(siamese), unknown_label="?", reject=None)
     # No table of numbers: what it holds is the transformer's own business.
     files = np.array([["1"], ["nan"], ["9"], ["nan"]], dtype=object)
     with pytest.warns(UserWarning, match=r"Rows \[1, 3\] of X are wholly NaN"):

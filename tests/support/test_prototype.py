@@ -71,7 +71,8 @@ def slow_scores(metric, X, P):
 def test_equals_the_definition(data, rng, metric, dtype):
     X, y = data
     queries = rng.normal(size=(20, 5)).astype(dtype)
-    clf = PrototypeClassifier(metric, temperature=2.0).fit(X.astype(dtype), y)
+    clf = PrototypeClassifier(metric, temperature=2.0, familiarity="similarity")
+    clf.fit(X.astype(dtype), y)
     expected = slow_scores(metric, queries, slow_prototypes(X, y))
     rtol = 1e-4 if dtype == np.float32 else 1e-10
     assert_allclose(clf.prototypes_, slow_prototypes(X, y), rtol=rtol, atol=rtol)
@@ -238,7 +239,7 @@ def test_queries_on_a_prototype_and_ties():
 def test_blocks_change_nothing(data, rng, monkeypatch):
     X, y = data
     queries = rng.normal(size=(500, 5))
-    clf = PrototypeClassifier().fit(X, y)
+    clf = PrototypeClassifier(familiarity="similarity").fit(X, y)
     expected = clf.predict(queries), clf.decision_function(queries)
     monkeypatch.setattr("skfsl.utils._scores._BLOCK_BYTES", 1)
     assert_array_equal(clf.predict(queries), expected[0])

@@ -1,0 +1,68 @@
+"""Methods of a pipeline that are those of its last step, on embeddings."""
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import available_if
+
+from skfsl.pipeline._steps import last_step_has
+
+__all__ = ["kneighbors", "rejection_threshold", "score_samples"]
+
+
+@available_if(last_step_has("score_samples"))
+def score_samples(self, X):
+    """Transform X and tell how familiar it is to the last step.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+        Queries.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,)
+        Higher is more familiar.
+    """
+    self._check_support()
+    return Pipeline.score_samples(self, X)
+
+
+@available_if(last_step_has("rejection_threshold"))
+def rejection_threshold(self):
+    """Return the score of `score_samples` below which `predict` refuses a query.
+
+    Returns
+    -------
+    threshold : float
+        That of the last step; minus infinity where nothing is refused.
+    """
+    self._check_support()
+    return self._last_step().rejection_threshold()
+
+
+@available_if(last_step_has("kneighbors"))
+def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+    """Transform X and find its nearest neighbours in the support set.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_queries, ...), default=None
+        Queries. None asks for the neighbours of each sample of the support set,
+        itself left out.
+    n_neighbors : int, default=None
+        How many. None is what the last step was made with.
+    return_distance : bool, default=True
+        Whether distances are returned too.
+
+    Returns
+    -------
+    distances : ndarray of shape (n_queries, n_neighbors)
+        Distances, ascending. Only where `return_distance`.
+    indices : ndarray of shape (n_queries, n_neighbors)
+        Rows of the support set.
+    """
+    self._check_support()
+    return self._last_step().kneighbors(
+        None if X is None else self._embed(X),
+        n_neighbors=n_neighbors,
+        return_distance=return_distance,
+    )

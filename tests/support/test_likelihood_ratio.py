@@ -1,0 +1,142 @@
+"""The likelihood ratio, against normal densities written out."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal
+
+from skfsl.support import PrototypeClassifier
+from skfsl.support._likelihood_ratio import LikelihoodRatio, ratio_of
+from skfsl.support._support_set import PrototypeSet
+
+
+def make_data(rng, shots, d):
+    own = np.repeat(np.arange(len(shots)), shots)
+    centres = 3 * rng.normal(size=(len(shots), d))
+    return centres[own] + rng.normal(size=(len(own), d)), own
+
+
+def slow_ratio(X, own, weight, learnt, queries):
+    """The densities of the docstring, with full matrices."""
+    classes, d = np.arange(len(learnt)), X.shape[1]
+    means = np.array(
+        [np.average(X[own == c], axis=0, weights=weight[own == c]) for c in classes]
+    )
+    shots = np.array(
+        [weight[own == c].sum() ** 2 / (weight[own == c] ** 2).sum() for c in classes]
+    )
+    center = means[learnt].mean(axis=0)
+    freedom = (shots[learnt] - 1).sum()
+    W = np.zeros((d, d))
+    for c in classes[learnt]:
+        w, r = weight[own == c], X[own == c] - means[c]
+        W += shots[c] / w.sum() * (r.T * w) @ r / freedom
+    D = means[learnt] - center
+    B = D.T @ D / (learnt.sum() - 1)
+    spread, inner = np.trace(B), np.trace(W)
+    outer = max(spread - inner * (1 / shots[learnt]).mean(), 0.1 * spread)
+    a, b = max(0.8, 1 - freedom / 400), max(0.3, 1 - learnt.sum() / 60)
+    W = (1 - a) * W + a * inner / d * np.eye(d)
+    B = outer / spread * ((1 - b) * B + b * spread / d * np.eye(d))
+    unseen = multivariate_normal(center, W + B).logpdf(queries)
+    best = []
+    for c in classes:
+        gain = B @ np.linalg.inv(B + W / shots[c])
+        mean = center + gain @ (means[c] - center)
+        known = multivariate_normal(mean, W + B - gain @ B)
+        best.append(known.logpdf(queries) - unseen)
+    return np.max(best, axis=0)
+
+
+@pytest.mark.parametrize("d", [3, 40, 90])  # fewer and more than there are samples
+@pytest.mark.parametrize("weighted", [False, True])
+def test_equals_the_densities(rng, d, weighted):
+    X, own = make_data(rng, [3, 1, 5, 2, 4, 6, 7], d)
+    weight = rng.uniform(0.5, 2, len(own)) if weighted else np.ones(len(own))
+    learnt = np.arange(7) != 2
+    queries = 3 * rng.normal(size=(50, d))
+    found = LikelihoodRatio(X, own, weight, learnt).best(queries)
+    assert_allclose(found, slow_ratio(X, own, weight, learnt, queries), rtol=1e-7)
+
+
+def test_many_classes_and_samples_shrink_least(rng):
+    X, own = make_data(rng, [8] * 70, 4)
+    queries, ones = 3 * rng.normal(size=(20, 4)), np.ones(len(own))
+    learnt = np.ones(70, dtype=bool)
+    found = LikelihoodRatio(X, own, ones, learnt).best(queries)
+    assert_allclose(found, slow_ratio(X, own, ones, learnt, queries), rtol=1e-7)
+
+
+def test_blocks_change_nothing(rng, monkeypatch):
+    X, own = make_data(rng, [3] * 6, 4)
+    ratio = LikelihoodRatio(X, own, np.ones(len(own)), np.ones(6, dtype=bool))
+    queries = rng.normal(size=(30, 4))
+    expected = ratio.best(queries)
+    monkeypatch.setattr("skfsl.support._likelihood_ratio._BLOCK", 1)
+    assert_allclose(ratio.best(queries), expected)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda X: np.zeros_like(X),  # all the same point
+        lambda X: np.repeat(X[::3], 3, axis=0),  # each class one point
+        lambda X: np.tile(X[:3], (len(X) // 3, 1)),  # all means the same
+        lambda X: np.column_stack([X[:, 0], np.zeros((len(X), 3))]),
+    ],
+)
+def test_degenerate_samples_have_finite_scores(rng, make):
+    X = make(make_data(rng, [3] * 6, 4)[0])
+    own = np.repeat(np.arange(6), 3)
+    ratio = LikelihoodRatio(X, own, np.ones(18), np.ones(6, dtype=bool))
+    assert np.isfinite(ratio.best(rng.normal(size=(9, 4)))).all()
+
+
+@pytest.mark.parametrize(
+    ("shots", "metric", "there"),
+    [
+        ([2] * 5, "euclidean", True),
+        ([2] * 5, "cosine", True),
+        ([2] * 5, "manhattan", False),
+        ([2] * 4, "euclidean", False),
+        ([1] * 5 + [2] * 5, "euclidean", False),
+        ([1] * 5 + [3] * 5, "euclidean", True),
+        ([1] * 5 + [9], "euclidean", False),
+    ],
+)
+def test_where_there_is_enough_to_learn_from(rng, shots, metric, there):
+    X, own = make_data(rng, shots, 3)
+    support = PrototypeSet.of(X, own, None, keep_samples=True)
+    ratio = ratio_of(support, metric, np.ones(len(shots), dtype=bool))
+    assert (ratio is not None) == there
+    clf = PrototypeClassifier(metric, familiarity="likelihood_ratio").fit(X, own)
+    if there:
+        auto = PrototypeClassifier(metric).fit(X, own)
+        assert_allclose(clf.score_samples(X), auto.score_samples(X))
+    else:
+        with pytest.raises(ValueError, match="familiarity='likelihood_ratio' needs"):
+            clf.score_samples(X)
+        plain = PrototypeClassifier(metric).fit(X, own)
+        best = plain.decision_function(X).max(axis=1)
+        assert_allclose(plain.score_samples(X), best)
+
+
+def test_samples_of_weight_zero_change_nothing(rng):
+    X, own = make_data(rng, [4] * 6, 3)
+    weight = np.where(np.arange(24) % 4, 1.0, 0.0)
+    queries, seen = rng.normal(size=(20, 3)), weight > 0
+    clf = PrototypeClassifier(unknown_label=-1).fit(X, own, weight)
+    fewer = PrototypeClassifier(unknown_label=-1).fit(X[seen], own[seen])
+    assert_allclose(clf.score_samples(queries), fewer.score_samples(queries))
+    assert clf.rejection_threshold() == pytest.approx(fewer.rejection_threshold())
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_what_overflows_is_refused(rng):
+    X, own = make_data(rng, [3] * 6, 3)
+    clf = PrototypeClassifier().fit(X, own)
+    with pytest.raises(ValueError, match="too large for a likelihood ratio"):
+        clf.score_samples(np.full((1, 3), 1e200))
+    with pytest.raises(ValueError, match="too large for a likelihood ratio"):
+        PrototypeClassifier().fit(1e200 * X, own).score_samples(X)
