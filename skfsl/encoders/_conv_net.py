@@ -17,8 +17,8 @@ class ConvNet(Part):
     """Encode images by blocks of convolution, normalisation and pooling.
 
     A block is a 3x3 convolution to `width` channels, batch normalisation, 2x2
-    max-pooling and ReLU. The field compares methods on four of them (`Conv4`): small,
-    fast, and good for small images such as characters.
+    max-pooling and ReLU [1]_. The field compares methods on four of them (`Conv4`):
+    small, fast, and good for small images such as characters.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Conv4(Part):
     """Encode images by the four blocks that the field compares methods on.
 
     A block is a 3x3 convolution to `width` channels, batch normalisation, 2x2
-    max-pooling and ReLU. It is the default for images.
+    max-pooling and ReLU [1]_. It is the default for images.
 
     Parameters
     ----------

@@ -25,10 +25,10 @@ _SLOPE = 0.1  # of the leaky ReLU, where it is negative
 class ResNet(Part):
     """Encode images by residual blocks of convolutions.
 
-    A stem, a 3x3 convolution to `stem` channels, is followed by a block for each
-    width: `n_convolutions` 3x3 convolutions with batch normalisation and leaky ReLU,
-    beside a 1x1 convolution that the input is added through, and 2x2 max-pooling. It
-    learns more from the same number of images than `Conv4`, and takes some eight times
+    A stem, a 3x3 convolution to `stem` channels, is followed by a residual block [1]_
+    for each width: `n_convolutions` 3x3 convolutions with batch normalisation and leaky
+    ReLU, beside a 1x1 convolution that the input is added through, and 2x2 max-pooling.
+    It learns more from the same number of images than `Conv4`, and takes some eight times
     as long for each.
 
     Parameters
@@ -132,7 +132,7 @@ class ResNet12(Part):
     Parameters
     ----------
     widths : tuple of int, default=(64, 160, 320, 640)
-        Channels of each block. The first authors had (64, 128, 256, 512).
+        Channels of each block. The first authors [1]_ had (64, 128, 256, 512).
 
     drop_rate : float, default=0.0
         Share of the numbers that are dropped behind each block in training, in [0, 1).

@@ -49,13 +49,13 @@ class MultiSimilarityLoss(PairLoss):
     With cosines ``s``, a stranger n of the sample i counts where ``s_in`` is above its
     lowest cosine with a class mate, less `epsilon`; a class mate p counts where
     ``s_ip`` is below its highest cosine with a stranger, plus `epsilon`. With these
-    pairs the loss is the mean, over all samples, of
+    pairs the loss is that of [1]_, the mean over all samples of::
 
         log(1 + sum_p exp(-alpha (s_ip - base))) / alpha
-        + log(1 + sum_n exp(beta (s_in - base))) / beta.
+        + log(1 + sum_n exp(beta (s_in - base))) / beta
 
-    A sample without class mates, or without strangers, has nothing
-    to be mined by and costs nothing, but where `epsilon` is None.
+    A sample without class mates, or without strangers, has nothing to be mined by and
+    costs nothing, but where `epsilon` is None.
 
     References
     ----------

@@ -29,7 +29,7 @@ class EpisodeSampler(Part):
     queries, and no sample is twice in it: a query is never its own support. Classes
     of fewer than ``n_shot + n_query`` samples are left out.
 
-    Use it to train on the task of the test, with
+    Use it to train on the task of the test [1]_ [2]_, with
     ``PrototypicalLoss(folding=False)``. Batch folding on a
     :class:`ClassBalancedSampler` takes more out of as many samples.
 

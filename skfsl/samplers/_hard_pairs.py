@@ -67,8 +67,8 @@ class HardPairsSampler(Part):
     Notes
     -----
     No two samples meet twice between two scorings as strangers, whichever comes
-    first, as long as there are others to meet. That is forbidden in the assignment,
-    of (i, j) and (j, i) one each time; otherwise half of all pairs would be made
+    first, as long as there are others to meet. That is forbidden in the assignment
+    [2]_, of (i, j) and (j, i) one each time; otherwise half of all pairs would be made
     twice, scores being symmetric.
 
     [1]_ adds noise to probabilities; here scores are brought to a standard deviation
