@@ -28,8 +28,8 @@ class ResNet(Part):
     A stem, a 3x3 convolution to `stem` channels, is followed by a residual block [1]_
     for each width: `n_convolutions` 3x3 convolutions with batch normalisation and leaky
     ReLU, beside a 1x1 convolution that the input is added through, and 2x2 max-pooling.
-    It learns more from the same number of images than `Conv4`, and takes some eight times
-    as long for each.
+    It learns more from the same number of images than `Conv4`, and takes some eight
+    times as long for each.
 
     Parameters
     ----------
