@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--data", required=True, help="omniglot.npz")
     names = ("groups", "folding", "pooling", "hard_pairs")
     parser.add_argument("--only", choices=names, nargs="+", default=names)
-    parser.add_argument("--steps", type=int, default=500, help="batches of training")
+    parser.add_argument("--steps", type=int, default=400, help="batches of training")
     parser.add_argument("--pair-epochs", type=int, default=24)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--n-episodes", type=int, default=500)

@@ -1,5 +1,7 @@
 """Queries of no known class: which score tells them, and where is the threshold.
 
+And of the known ones: are probabilities what they say.
+
     python benchmarks/open_set.py --data ../data
 
 Support sets are drawn again and again. CLINC150: all 150 intents are known, unknown
@@ -24,11 +26,11 @@ from pathlib import Path
 import numpy as np
 from _report import machine
 from scipy.special import logsumexp
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
+from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score, roc_curve
 from sklearn.preprocessing import normalize
 
 from skfsl import KNeighborsClassifier, PrototypeClassifier
-from skfsl.metrics import fpr_at_tpr, oscr_score
+from skfsl.metrics import expected_calibration_error, fpr_at_tpr, oscr_score
 
 UNKNOWN = "unknown"
 
@@ -220,6 +222,20 @@ def judge_thresholds(X, y, support, queries, unknown, metric):
         yield name, found
 
 
+def judge_probabilities(X, y, support, queries, metric):
+    """Yield calibration error and log-loss of the probabilities of known queries."""
+    for name, temperature in (("temperature 1", 1.0), ("temperature 'auto'", "auto")):
+        clf = PrototypeClassifier(metric, temperature=temperature)
+        proba = clf.fit(X[support], y[support]).predict_proba(X[queries])
+        yield (
+            name,
+            (
+                expected_calibration_error(y[queries], proba, labels=clf.classes_),
+                log_loss(y[queries], proba, labels=clf.classes_) / 100,
+            ),
+        )
+
+
 def report(title, judged, columns):
     print(f"\n{title}")
     collected = {}
@@ -276,6 +292,13 @@ def main():
                     f"{title}: thresholds",
                     [judge_thresholds(E, y, *rows, metric) for rows in drawn],
                     ("balanced, auto", "best there is", "refused at 0.05", "at 0.2"),
+                )
+                if shots == 1:
+                    continue  # nothing to be left out
+                report(
+                    f"{title}: probabilities",
+                    [judge_probabilities(E, y, s, q, metric) for s, q, _ in drawn],
+                    ("calibr. error", "log-loss (no %)"),
                 )
     print(f"\n({time.perf_counter() - start:.0f} s)")
 
