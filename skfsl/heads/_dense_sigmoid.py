@@ -49,8 +49,8 @@ class DenseSigmoidHead(Part):
     sigmoid can learn from, however wide the embeddings are.
 
     No tensor of all pairs and components is made, neither forward nor backward: a
-    batch of 512 embeddings of 512 components takes less than 64 MiB for both (512 MiB
-    for each such tensor).
+    batch of 512 embeddings of 512 components takes less than 64 MiB for both on a CPU
+    (512 MiB for each such tensor). A GPU has blocks of up to 128 MiB.
 
     References
     ----------

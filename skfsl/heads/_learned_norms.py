@@ -55,8 +55,8 @@ class LearnedNormsHead(Part):
 
     What pairs and components need exists for one block at a time, in the backward
     pass too, which computes it anew: a batch of 512 embeddings of 512 components
-    takes less than 64 MiB for both passes (512 MiB for each tensor of all pairs and
-    components).
+    takes less than 64 MiB for both passes on a CPU (512 MiB for each tensor of all
+    pairs and components). A GPU has blocks of up to 128 MiB.
 
     Examples
     --------

@@ -84,8 +84,9 @@ class MixedNormsHead(Part):
     at 0.
 
     All pairs are scored in blocks, and computed anew in the backward pass: a batch of
-    512 embeddings of 512 components takes less than 64 MiB for both passes. The hidden
-    layer of all pairs alone would take 16 GiB.
+    512 embeddings of 512 components takes less than 64 MiB for both passes on a CPU.
+    A GPU has blocks of up to 128 MiB. The hidden layer of all pairs alone would take
+    16 GiB.
 
     References
     ----------

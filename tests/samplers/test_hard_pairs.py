@@ -73,6 +73,16 @@ def test_no_two_strangers_meet_twice_between_scorings():
         assert len(unordered(different)) == different.shape[1]
 
 
+def test_the_other_way_round_two_strangers_have_met_as_well():
+    # Each has six strangers and meets them all: now and then no way is left to.
+    codes, again = np.repeat(np.arange(3), 3), 0
+    for seed in range(30):
+        drawn = strangers(codes, np.random.RandomState(seed), times=3)
+        pairs = np.concatenate(drawn, axis=1)
+        again += pairs.shape[1] - len(unordered(pairs))
+    assert again < 20  # of 810
+
+
 def test_mates_are_drawn_anew_in_each_epoch():
     y, x = world(6, 8)
     first, second = epochs(HardPairsSampler(warm_up=0), y, x, 1.0, 2)
