@@ -64,6 +64,12 @@ def test_euclidean_is_never_positive():
     assert (EuclideanHead().scores(a, a) <= 0).all()
 
 
+def test_cosines_are_at_most_one():
+    a, head = draw(0, 300, 64), CosineHead()
+    assert head.scores(a, a).abs().max() <= 1
+    assert head.paired(a, -2 * a).abs().max() <= 1
+
+
 @each_head
 def test_scores_keep_full_precision_under_autocast(head):
     a, b = draw(0, 20), draw(1, 20)
