@@ -58,8 +58,9 @@ def strangers(
         same = codes[block, None] == codes[block]
         closeness = None if scores is None else _standardised(block, same, scores)
         at = np.arange(len(block))
+        even = at % 2 == 0
         # Of (i, j) and (j, i) one is open, for each i about half of them.
-        closed = (at[:, None] < at) == ((at[:, None] + at) % 2 == 0)
+        closed = (at[:, None] < at) == (even[:, None] == even)
         penalty = closed * np.float32(_REVERSED)
         penalty[same] = _SAME
         for drawn in taken:

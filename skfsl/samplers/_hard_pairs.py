@@ -54,7 +54,7 @@ class HardPairsSampler(Part):
 
     block_size : int, default=4000
         Above as many samples the assignment is made in random blocks. A block takes
-        about ``20 * block_size ** 2`` bytes, and a few seconds with 4000.
+        about ``26 * block_size ** 2`` bytes, and a few seconds with 4000.
 
     all_pairs : bool, default=False
         Whether all pairs of the samples of a batch count, rather than those drawn. A
