@@ -16,7 +16,9 @@ _ROOMS = {
     "PrototypeClassifier": "skfsl.support",
     "SiameseClassifier": "skfsl.pipeline",
     "SiameseTransformer": "skfsl.siamese",
+    "load": "skfsl.export",
     "make_few_shot_pipeline": "skfsl.pipeline",
+    "save": "skfsl.export",
 }
 
 _SUBMODULES = (
@@ -24,6 +26,7 @@ _SUBMODULES = (
     "datasets",
     "encoders",
     "exceptions",
+    "export",
     "heads",
     "images",
     "losses",

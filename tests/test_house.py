@@ -35,6 +35,8 @@ DOORS = {
     "torchvision": {"encoders/_torchvision.py"},
     "PIL": {"datasets/_omniglot.py", "images/_read.py"},
     "matplotlib": {"metrics/_plot/"},
+    "safetensors": {"encoders/_state_dict.py", "export/_container.py"},
+    "skops": {"export/_skops.py"},
     "onnx": {"export/"},
     "faiss": {"support/_neighbors_faiss.py"},
     # Users may ask for a report as frames; nothing of our own is kept in one.
@@ -42,7 +44,10 @@ DOORS = {
     "polars": set(),
 }
 # These are opened inside functions, so that the package is there without them.
-LATE = {"torchvision", "PIL", "matplotlib", "onnx", "faiss", "pandas"}
+LATE = {
+    "torchvision", "PIL", "matplotlib", "safetensors", "skops", "onnx", "faiss",
+    "pandas",
+}  # fmt: skip
 PRIVATE_SKLEARN = {"utils/_sklearn_private.py"}
 
 

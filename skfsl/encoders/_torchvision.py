@@ -98,13 +98,16 @@ class TorchvisionBackbone(Part):
         """Side in pixels of the square images that the weights were made for."""
         return self._recipe()[1].transforms().crop_size[0]
 
-    def build(self, input_shape: tuple[int, ...]) -> nn.Module:
+    def build(self, input_shape: tuple[int, ...], *, load: bool = True) -> nn.Module:
         """Make the network, with weights of its own.
 
         Parameters
         ----------
         input_shape : tuple of int
             Shape of an image, (c, h, w).
+        load : bool, default=True
+            Whether `weights` are put in. Otherwise they are not looked for: others,
+            that were trained from them, come in their place.
 
         Returns
         -------
@@ -123,7 +126,7 @@ class TorchvisionBackbone(Part):
             those of the network, or `input_shape` is not that of an image.
         """
         self._validate_params()
-        models, recipe, weights = self._recipe()
+        models, recipe, weights = self._recipe(load)
         check_image_shape(self, input_shape)
         size = recipe.transforms().crop_size[0]
         mean, std = recipe.transforms().mean, recipe.transforms().std
@@ -137,7 +140,7 @@ class TorchvisionBackbone(Part):
         head = take_off_head(net)
         n_channels = 3 if input_shape[0] == 1 else input_shape[0]
         stem = set_channels(net, n_channels)
-        if weights is not None:
+        if load and weights is not None:
             self._load(net, weights, stem, head)
         return Backbone(
             net,
@@ -148,7 +151,7 @@ class TorchvisionBackbone(Part):
             pretrained=weights is not None,
         )
 
-    def _recipe(self) -> tuple[ModuleType, Any, Any]:
+    def _recipe(self, load: bool = True) -> tuple[ModuleType, Any, Any]:
         """Return torchvision's models, the weights that say how, those that are due."""
         models = _torchvision_models(self.name)
         _check_name(self.name, models)
@@ -160,7 +163,7 @@ class TorchvisionBackbone(Part):
         name = str(given).removeprefix(f"{there.__name__}.")
         if name in there.__members__:
             return models, there[name], there[name]
-        if isinstance(given, str | os.PathLike) and Path(given).is_file():
+        if isinstance(given, str | os.PathLike) and (not load or Path(given).is_file()):
             # A file that was downloaded is known by its name.
             files = {Path(member.url).name: member for member in there}
             return models, files.get(Path(given).name, there.DEFAULT), given

@@ -1,0 +1,79 @@
+"""scikit-learn's own estimators, by skops; and what is refused."""
+
+import types
+from typing import Any
+
+__all__ = ["from_skops", "refusal", "to_skops"]
+
+
+def refusal(value: Any, where: str) -> ValueError:
+    """Return the error that tells what a file cannot hold, and what can.
+
+    Parameters
+    ----------
+    value : object
+        What was met.
+    where : str
+        What it is called.
+    """
+    is_function = isinstance(value, types.FunctionType | types.BuiltinFunctionType)
+    named = value if is_function or isinstance(value, type) else type(value)
+    what = f"{'the' if named is value else 'a'} {named.__module__}.{named.__qualname__}"
+    return ValueError(
+        f"Cannot save {where}, {what}: a file of skfsl.save holds skfsl's own "
+        f"estimators and numbers, and no code. Use joblib.dump(model, path), and load "
+        f"such files from whom you trust only."
+    )
+
+
+def to_skops(estimator: Any, where: str) -> bytes:
+    """Return an estimator of scikit-learn as bytes.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Fitted or not.
+    where : str
+        What it is called.
+
+    Raises
+    ------
+    ImportError
+        If skops is not installed.
+    ValueError
+        If it holds types that skops does not trust.
+    """
+    io = _skops_io(f"To save {where}, a {type(estimator).__name__},")
+    try:
+        content = io.dumps(estimator)
+        untrusted = io.get_untrusted_types(data=content)
+    except io.exceptions.UnsupportedTypeException:
+        raise refusal(estimator, where)
+    if untrusted:
+        error = refusal(estimator, where)
+        error.add_note(f"skops does not trust {', '.join(map(str, untrusted))} in it.")
+        raise error
+    return content
+
+
+def from_skops(content: bytes) -> Any:
+    """Return the estimator that `to_skops` made bytes of.
+
+    Raises
+    ------
+    ImportError
+        If skops is not installed.
+    skops.io.exceptions.UntrustedTypesFoundException
+        If they are made to hold types that are not to be trusted.
+    """
+    return _skops_io("To load a step of scikit-learn").loads(content, trusted=[])
+
+
+def _skops_io(purpose: str) -> Any:
+    try:
+        from skops import io
+    except ModuleNotFoundError:
+        raise ImportError(
+            f"{purpose} skops is needed: python -m pip install 'skfsl[save]'."
+        )
+    return io
