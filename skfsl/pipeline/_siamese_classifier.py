@@ -56,9 +56,10 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         the class, as in the prototypical loss; "mean" and "max" are the mean and the
         highest of its scores with all examples of the class. It may be set after `fit`.
 
-    temperature : float, default=1.0
+    temperature : float or "auto", default=1.0
         What scores are divided by before the softmax of `predict_proba`: above 1
-        probabilities are more even, below 1 more decided.
+        probabilities are more even, below 1 more decided. "auto" is that of the least
+        log-loss of stored examples that are left out.
 
     unknown_label : int, str or other label, default=None
         What `predict` answers for queries of no class, those whose `score_samples` is
@@ -148,7 +149,10 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "siamese": [HasMethods(["fit", "transform"]), None],
         "aggregation": [StrOptions(set(AGGREGATIONS))],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
         **OPEN_SET_CONSTRAINTS,
     }
     # Groups that are routed to splitters and scorers are mostly others, of samples.

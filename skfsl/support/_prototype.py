@@ -57,9 +57,10 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         only the sum of each class: O(n_classes · n_features) whatever comes.
         Predictions are the same.
 
-    temperature : float, default=1.0
+    temperature : float or "auto", default=1.0
         What scores are divided by before the softmax of `predict_proba`: above 1
-        probabilities are more even, below 1 more decided.
+        probabilities are more even, below 1 more decided. "auto" is that of the least
+        log-loss of stored examples that are left out.
 
     unknown_label : int, str or other label, default=None
         What `predict` answers for queries of no class, those whose `score_samples` is
@@ -161,7 +162,10 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "metric": [StrOptions({"euclidean", "cosine", "manhattan"}), callable],
         "store": [StrOptions({"samples", "sums"})],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
         **OPEN_SET_CONSTRAINTS,
         "familiarity": [StrOptions({"auto", "similarity", "likelihood_ratio"})],
     }
@@ -346,9 +350,9 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         support = self._support
         if support.samples is None:
             raise ValueError(
-                f"reject={self.reject!r} leaves stored samples out, and store='sums' "
-                f"keeps none. Set threshold=, or reject=None, or call fit with "
-                f"store='samples'."
+                f"reject={self.reject!r} and temperature='auto' leave stored samples "
+                f"out, and store='sums' keeps none. Set threshold= and a number as "
+                f"temperature, or reject=None, or call fit with store='samples'."
             )
         rows = choose_rows(self._learnt()[support.positions])
         scores = leave_one_out_scores(support, self.metric, unbiased=True, rows=rows)

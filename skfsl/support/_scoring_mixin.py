@@ -3,6 +3,7 @@
 import numpy as np
 
 from skfsl.support._blank_rows import around_blanks
+from skfsl.support._calibration import fit_temperature
 from skfsl.support._open_set import answer
 from skfsl.support._support_mixin import SupportMixin
 from skfsl.utils._scores import log_softmax, softmax
@@ -73,7 +74,7 @@ class ScoringMixin(SupportMixin):
         """
         snapshot, scores = self._all_scores(X)
         # In float64: float32 rounds to zero what is one in 10^45.
-        return softmax(scores.astype(np.float64, copy=False), snapshot.temperature)
+        return softmax(scores.astype(np.float64, copy=False), snapshot._temperature())
 
     def predict_log_proba(self, X):
         """Return logarithms of class probabilities.
@@ -90,7 +91,17 @@ class ScoringMixin(SupportMixin):
             probability itself is rounded to zero. NaN for rows that are wholly NaN.
         """
         snapshot, scores = self._all_scores(X)
-        return log_softmax(scores.astype(np.float64, copy=False), snapshot.temperature)
+        return log_softmax(
+            scores.astype(np.float64, copy=False), snapshot._temperature()
+        )
+
+    def _temperature(self):
+        if self.temperature != "auto":
+            return self.temperature
+        return self._support.cached(
+            ("temperature", *self._scored_by()),
+            lambda: fit_temperature(self._left_out()),
+        )
 
     def _all_scores(self, X):
         """Return one state and its scores, (n_queries, n_classes)."""

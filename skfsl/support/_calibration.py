@@ -1,0 +1,50 @@
+"""The temperature of probabilities, from stored samples that are left out."""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from skfsl.support._open_set import LeftOut
+from skfsl.utils._scores import log_softmax
+
+__all__ = ["fit_temperature"]
+
+
+def fit_temperature(left_out: LeftOut) -> float:
+    """Return the temperature of the least log-loss; classes count alike.
+
+    Parameters
+    ----------
+    left_out : LeftOut
+        Scores of classes for stored samples; those that are alone have no part.
+
+    Returns
+    -------
+    temperature : float
+        1.0, with a warning, where no sample has another one of its class, or there is
+        one class only.
+    """
+    scores, own = left_out
+    seen = ~np.isnan(scores[np.arange(len(own)), own])
+    scores, own = scores[seen].astype(np.float64), own[seen]
+    if not len(own) or scores.shape[1] < 2:
+        warnings.warn(
+            "temperature='auto' leaves out examples of classes that have another one "
+            "and that the metric was not trained on, of two classes or more in all. "
+            "There are none: it is 1. Enrol more examples, or set a number.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return 1.0
+    weight = 1 / np.bincount(own)[own]
+    rows = np.arange(len(own))
+
+    def loss(log_temperature: float) -> float:
+        log_proba = log_softmax(scores.copy(), np.exp(log_temperature))
+        return -float(np.average(log_proba[rows, own], weights=weight))
+
+    # Where probabilities are nearly even at one end, and nearly sure at the other.
+    scale = np.log(max(float(np.ptp(scores, axis=1).mean()), 1e-300))
+    found = minimize_scalar(loss, bounds=(scale - 12, scale + 5), method="bounded")
+    return float(np.exp(found.x))
