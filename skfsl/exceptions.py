@@ -4,6 +4,7 @@ __all__ = [
     "BadFilesWarning",
     "CollapseWarning",
     "DisjointClassesWarning",
+    "FineTuningWarning",
     "MetricMismatchWarning",
     "SeenSamplesWarning",
     "StaleSupportError",
@@ -21,6 +22,10 @@ class BadFilesWarning(UserWarning):
 
 class CollapseWarning(UserWarning):
     """Training brought all embeddings together, or taught nothing."""
+
+
+class FineTuningWarning(UserWarning):
+    """Fine-tuning did not beat the pretrained encoder, which is kept."""
 
 
 class StaleSupportError(ValueError):

@@ -54,7 +54,7 @@ class Staged:
         CUDA device stays in the memory of the host and travels by batches.
     """
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, device: torch.device):
+    def __init__(self, X: Any, y: np.ndarray, device: torch.device):
         self.device = device
         self.codes = y
         self.X: Any = X if isinstance(X, ImageRows) else to_tensor(X)

@@ -2,14 +2,17 @@
 
 import copy
 import hashlib
+import warnings
 
 import numpy as np
 import torch
 from sklearn.utils import check_consistent_length
 from torch import nn
 
+from skfsl.exceptions import FineTuningWarning
 from skfsl.images import part_of
 from skfsl.siamese._augment import build_augment
+from skfsl.siamese._checkpoint import Checkpoint, fingerprint
 from skfsl.siamese._collapse import Watch
 from skfsl.siamese._data import Staged, autocast, to_tensor
 from skfsl.siamese._device import resolve_device, training_dtype
@@ -21,13 +24,15 @@ from skfsl.siamese._module import (
     embeddings_of,
     resolve_part,
 )
-from skfsl.siamese._net import SiameseNet, is_callback
+from skfsl.siamese._net import SiameseNet, changes_training, is_callback
 from skfsl.siamese._proxies import codes_of, continue_loss, imprint
 from skfsl.siamese._sampling import bind_sampler
 from skfsl.siamese._schedule import ClassValidation, split_classes
 from skfsl.siamese._similarity import fold
 from skfsl.siamese._sklearn_callbacks import epoch_tasks
+from skfsl.siamese._stages import resolve_schedule
 from skfsl.siamese._views import check_views
+from skfsl.siamese._whitening import N_DIRECTIONS, whiten
 from skfsl.utils._hash import hash_samples
 from skfsl.utils._label_kinds import common_dtype
 from skfsl.utils._parts import Part
@@ -99,7 +104,11 @@ def learn(estimator, X, y, *, reset, module, groups=None):
         validates = np.isin(codes, held_out)
         training = np.flatnonzero(~validates) if len(held_out) else slice(None)
         staged = part_of(samples, training)
-        module = _make_module(work, module, staged, device)
+        fresh = module is None
+        module, stages, fine_tunes = _make_module(work, module, staged, device)
+        embeddings = None
+        if fine_tunes and fresh:
+            embeddings = whiten(module, Staged(staged, codes[training], device))
         sampler = None
         if work.max_epochs:
             sampler = bind_sampler(
@@ -108,8 +117,11 @@ def learn(estimator, X, y, *, reset, module, groups=None):
         loss, known, n_known = continue_loss(
             work.loss, before, module.head, module.embedding_dim, taught
         )
-        net, close = _make_net(estimator, work, module, loss, sampler, rng, (X, y))
-        net.loss_labels = known
+        net, close = _make_net(
+            estimator, work, module, loss, sampler, rng, stages, (X, y)
+        )
+        net.loss_labels, net.embeddings = known, embeddings
+        net.start = {} if fine_tunes else None
         if len(held_out):
             net.validation = _make_validation(
                 work, part_of(samples, validates), codes[validates], rng
@@ -121,10 +133,19 @@ def learn(estimator, X, y, *, reset, module, groups=None):
             batches = Staged(staged, own, device)
             imprint(loss, n_known, net.module_, batches)
             watch = Watch(net.module_, staged, own, device)
+            if work.checkpoint is not None:
+                net.checkpoint = Checkpoint(
+                    work.checkpoint,
+                    fingerprint(
+                        estimator, seed, classes, codes, held_out, np.asarray(groups),
+                        str(device), hash_samples(samples), module, loss,
+                    ),
+                )  # fmt: skip
             net.partial_fit(batches)
         net.settle()
         if work.max_epochs:
             watch.check(net)
+            _tell_of_start(net.start)
     past = [] if reset else estimator.history_
     work.device_, work.net_, work.history_ = device, net, [*past, *net.epochs()]
     work.fit_id_ = _digest(net.module_)
@@ -144,7 +165,17 @@ def _check_settings(estimator):
             f"max_epochs=0 nothing trains it: it would only blur the encoder. Leave "
             f"embedding_dim=None."
         )
+    if estimator.checkpoint is not None and estimator.random_state is None:
+        raise ValueError(
+            "checkpoint needs a random_state: with None each fit draws another seed, "
+            "and none could go on from the state of another. Set an int."
+        )
     for callback in estimator.callbacks or ():
+        if estimator.checkpoint is not None and changes_training(callback):
+            raise ValueError(
+                f"checkpoint does not store the state of {callback!r}, which changes "
+                f"the training. Leave one of them out."
+            )
         if not is_callback(callback):
             raise TypeError(
                 f"The 'callbacks' parameter must be a list of skorch callbacks. Got "
@@ -195,17 +226,21 @@ def _check_same_network(work, module):
 
 
 def _make_module(work, module, samples, device):
-    """Make the network, or copy the one that training goes on from."""
+    """Make the network, or copy the one that training goes on from; its stages."""
     if module is not None:
         module = copy.deepcopy(module)
+        plan = resolve_schedule(work.schedule, module.encoder, work.max_epochs)
     else:
         # On the CPU, wherever the user's is: it is looked at before it moves.
         encoder = build_encoder(work.encoder, work.input_shape_, work.weights).cpu()
         ours = isinstance(work.encoder, str | Part) and hasattr(encoder, "adapt")
         if ours and isinstance(samples, np.ndarray):  # and no rows of files
             encoder.adapt(to_tensor(samples))
+        plan = resolve_schedule(work.schedule, encoder, work.max_epochs)
         width = _width(encoder, samples[:2])
         projection = nn.Identity()
+        if plan[1] and work.embedding_dim is None:
+            width = min(width, N_DIRECTIONS)
         if work.embedding_dim is not None:
             projection = nn.Linear(width, work.embedding_dim)
             width = work.embedding_dim
@@ -221,10 +256,10 @@ def _make_module(work, module, samples, device):
     work.head_, work.metric_ = module.head, module.head.metric
     one = torch.zeros(1, module.embedding_dim)
     work._n_features_out = fold(module.head, one, device).shape[1]
-    return module
+    return module, *plan
 
 
-def _make_net(estimator, work, module, loss, sampler, rng, data):
+def _make_net(estimator, work, module, loss, sampler, rng, stages, data):
     """Put the net together and open the task of scikit-learn's callbacks."""
     X, y = data
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
@@ -240,19 +275,21 @@ def _make_net(estimator, work, module, loss, sampler, rng, data):
             "history_": net.epochs(),
         }
 
-    on_epoch, close = epoch_tasks(estimator, X, y, work.max_epochs, reached)
+    on_epoch, close = epoch_tasks(
+        estimator, X, y, sum(stage.max_epochs for stage in stages), reached
+    )
     net = SiameseNet(
         module,
         loss,
         sampler=sampler,
         rng=rng,
+        stages=stages,
         dtype=training_dtype(work.precision, device, module),
         augment=build_augment(work.augment, device),
         on_epoch=on_epoch,
         optimizer=OPTIMIZERS.get(work.optimizer, work.optimizer),
         lr=work.lr,
         optimizer__weight_decay=work.weight_decay,
-        max_epochs=work.max_epochs,
         callbacks=list(work.callbacks or ()),
         device=str(device),
         verbose=int(work.verbose),
@@ -265,6 +302,18 @@ def _make_net(estimator, work, module, loss, sampler, rng, data):
 
     net.as_estimator = as_estimator
     return net, close
+
+
+def _tell_of_start(start):
+    if start and start["kept"]:
+        warnings.warn(
+            f"Fine-tuning did not beat the pretrained encoder on the classes held out "
+            f"(validation accuracy {start['valid_accuracy']:.3f}), so its embeddings "
+            f"are kept, whitened. Choose other stages by 'schedule', or max_epochs=0 "
+            f"to save the time.",
+            FineTuningWarning,
+            stacklevel=2,
+        )
 
 
 def _make_validation(work, samples, codes, rng):

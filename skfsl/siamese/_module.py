@@ -29,10 +29,12 @@ from skfsl.utils._parts import Part, part_from_name
 __all__ = [
     "PARTS",
     "SiameseModule",
+    "behind_encoder",
     "build_encoder",
     "build_loss",
     "describe_network",
     "embeddings_of",
+    "encoder_of",
     "encoder_part",
     "resolve_part",
 ]
@@ -61,6 +63,7 @@ class SiameseModule(nn.Module):
     """
 
     head: Any
+    embedding_dim: int
     # Hashes of the samples that the weights were trained on, in whatever fit: sorted,
     # replaced and never written to. On the class for pickles that have none.
     trained_hashes: np.ndarray = np.empty(0, dtype=np.uint64)
@@ -77,6 +80,16 @@ class SiameseModule(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embed samples of shape (n, *input_shape) into (n, embedding_dim)."""
         return self.projection(embeddings_of(self.encoder(x)))
+
+
+def encoder_of(module: SiameseModule) -> SiameseModule:
+    """Return a module that does the first half: samples to the encoder's answer."""
+    return SiameseModule(module.encoder, nn.Identity(), module.head)
+
+
+def behind_encoder(module: SiameseModule) -> SiameseModule:
+    """Return a module that does the second half: the encoder's answer to embeddings."""
+    return SiameseModule(nn.Identity(), module.projection, module.head)
 
 
 def embeddings_of(answer: Any) -> Any:

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +16,10 @@ from torch import nn
 from skfsl.exceptions import TrainingDivergedError
 from skfsl.siamese._data import Batches, Staged, autocast
 from skfsl.siamese._pair_scores import PairScores
-from skfsl.siamese._schedule import cosine_factor
+from skfsl.siamese._stage_loop import EndOfStage, StageLoop, Stop
+from skfsl.siamese._stages import parameter_groups
 
-__all__ = ["SiameseNet"]
-
-
-class _Stop(Exception):
-    """Ends the training early and in good order."""
+__all__ = ["SiameseNet", "changes_training", "is_callback"]
 
 
 class _Criterion(nn.Module):
@@ -48,7 +46,7 @@ class _Criterion(nn.Module):
         return self.loss.paired(embeddings[left], embeddings[right], same, head)
 
 
-class SiameseNet(NeuralNet):
+class SiameseNet(StageLoop, NeuralNet):
     """A skorch net that learns from batches of pairs.
 
     Parameters
@@ -63,12 +61,16 @@ class SiameseNet(NeuralNet):
         Batches of indices, an epoch at a time.
     rng : RandomState
         Draws the batches.
+    stages : list of Stage
+        What is trained, one after the other.
     dtype : torch.dtype
         Dtype of the forward pass.
     augment : callable or None
         Applied to each batch of samples, on the device.
     validation : ClassValidation or None
         Scores each epoch on unseen classes.
+    checkpoint : Checkpoint or None
+        Where the state is stored after each epoch.
     on_epoch : callable or None
         ``on_epoch(net, when)`` with when "begin" or "end"; a true answer stops.
     **kwargs : dict
@@ -76,8 +78,8 @@ class SiameseNet(NeuralNet):
     """
 
     def __init__(
-        self, module, loss, *, sampler, rng, dtype, augment=None, validation=None,
-        on_epoch=None, **kwargs,
+        self, module, loss, *, sampler, rng, stages, dtype, augment=None,
+        validation=None, checkpoint=None, on_epoch=None, **kwargs,
     ):  # fmt: skip
         self.loss = loss
         self.sampler = sampler
@@ -85,14 +87,17 @@ class SiameseNet(NeuralNet):
         self.dtype = dtype
         self.augment = augment
         self.validation = validation
+        self.checkpoint = checkpoint
         self.on_epoch = on_epoch
+        self._set_stages(module, stages)
         # The label that each class code of the loss stands for.
         self.loss_labels: list = []
         # While training: an estimator over the weights as they are, for callbacks.
         self.as_estimator: Callable | None = None
         super().__init__(
-            module, _Criterion(loss), train_split=None, iterator_train=None, **kwargs
-        )
+            module, _Criterion(loss), train_split=None, iterator_train=None,
+            max_epochs=sum(stage.max_epochs for stage in stages), **kwargs,
+        )  # fmt: skip
 
     @property
     def _default_callbacks(self):
@@ -100,28 +105,17 @@ class SiameseNet(NeuralNet):
 
     def initialize_optimizer(self, *args, **kwargs):
         """Make the optimizer; norms, biases and proxies are not decayed."""
-        parameters = list(self.module_.parameters())
-        if self.max_epochs and not any(p.requires_grad for p in parameters):
+        if self.max_epochs and not self._own:
             raise ValueError(
                 "The encoder has no weights that can be trained. Set max_epochs=0 to "
                 "take it as it is, or embedding_dim to train a projection behind it."
             )
+        stage = self.current
+        lr = self.lr if stage.lr is None else stage.lr
         factor = getattr(self.loss, "lr_factor", None)
-        of_loss = list(self.criterion_.parameters())
-        if factor is None:
-            parameters, of_loss = parameters + of_loss, []
-        decayed = [p for p in parameters if p.ndim > 1]
-        plain = [p for p in parameters if p.ndim <= 1]
-        groups = [
-            {"params": decayed},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        if of_loss:
-            lr = self.lr * factor
-            proxies = {"params": of_loss, "lr": lr, "lr_factor": factor}
-            groups.append(proxies | {"weight_decay": 0.0})
+        groups = parameter_groups(self.module_, self.criterion_, stage, lr, factor)
         _, settings = self.get_params_for_optimizer("optimizer", [])
-        groups = [g for g in groups if g["params"]] or groups[:1]
+        settings["lr"] = lr
         try:
             self.optimizer_ = self.optimizer(groups, **settings)
         except (TypeError, ValueError) as error:
@@ -132,34 +126,37 @@ class SiameseNet(NeuralNet):
             )
         return self
 
+    def begin_schedulers(self) -> None:
+        """Let skorch's schedulers begin anew: each stage has its own optimizer."""
+        for _, callback in self.callbacks_:
+            if isinstance(callback, LRScheduler):
+                callback.on_train_begin(self)
+
     # skorch's partial_fit swallows KeyboardInterrupt: a search would carry on.
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train for `max_epochs` on staged data; Ctrl-C goes through."""
         if not self.initialized_:
             self.initialize()
         self.notify("on_train_begin", X=X, y=y)
-        try:
-            self.fit_loop(X, y, **fit_params)
-        except _Stop:
-            pass
+        self.run_stages(X, **fit_params)
         self.notify("on_train_end", X=X, y=y)
         self._set_training(False)
         return self
 
     def notify(self, method_name, **kwargs):
         """Call all hooks; skorch's EarlyStopping stops by a KeyboardInterrupt."""
-        stop = False
+        stop: Stop | None = None
         try:
             getattr(self, method_name)(self, **kwargs)
-        except _Stop:
-            stop = True  # the callbacks are told of the last epoch as well
+        except Stop as reason:
+            stop = reason  # the callbacks are told of the last epoch as well
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **kwargs)
             except KeyboardInterrupt:
                 if not isinstance(callback, EarlyStopping):
                     raise
-                stop = True
+                stop = Stop()
             except (KeyError, SkorchException) as error:
                 if "not found in history" not in str(error):
                     raise
@@ -168,8 +165,11 @@ class SiameseNet(NeuralNet):
                     f"{error.args[0]} There is {sorted(self._recorded())}, of which "
                     f"'valid_accuracy' only where classes are held out."
                 )
-        if stop:
-            raise _Stop
+        if method_name == "on_epoch_end" and self.checkpoint is not None:
+            over = {EndOfStage: self.stage + 1, Stop: len(self.stages)}
+            self.checkpoint.save(self, over.get(type(stop)))
+        if stop is not None:
+            raise stop
 
     def get_dataset(self, X, y=None):
         """Return staged data as it is."""
@@ -180,7 +180,7 @@ class SiameseNet(NeuralNet):
 
         def tell():
             done = (len(self.history) - 1) / self.max_epochs
-            return {"scores": PairScores(self.module_, dataset), "progress": done}
+            return {"scores": PairScores(self.path, dataset), "progress": done}
 
         return Batches(dataset, self.sampler, self.rng, tell)
 
@@ -188,15 +188,18 @@ class SiameseNet(NeuralNet):
         """Run the batches of an epoch; the loss comes off the device once."""
         if iterator is None:
             return
-        n_steps = self.max_epochs * len(iterator)
-        step = (len(self.history) - 1) * len(iterator)
+        stage = self.current
+        n_steps = stage.max_epochs * len(iterator)
+        rows = self.history[self.n_before : -1]
+        step = len(rows) * len(iterator)
+        lr = self.lr if stage.lr is None else stage.lr
         schedules = any(isinstance(c, LRScheduler) for _, c in self.callbacks_)
         total, n_batches = torch.zeros((), device=self.device), 0
         for batch in iterator:
             if not schedules:
+                factor = stage.lr_factor(step, n_steps, rows)
                 for group in self.optimizer_.param_groups:
-                    lr = self.lr * group.get("lr_factor", 1)
-                    group["lr"] = lr * cosine_factor(step, n_steps)
+                    group["lr"] = lr * group.get("lr_factor", 1) * factor
             self.notify("on_batch_begin", batch=batch, training=training)
             result = step_fn(batch, **fit_params)
             self.history.record_batch("train_batch_size", len(batch[1]))
@@ -209,7 +212,7 @@ class SiameseNet(NeuralNet):
         if not math.isfinite(loss):
             raise TrainingDivergedError(
                 f"The loss became {loss} in epoch {len(self.history)} of "
-                f"{self.max_epochs}. Lower lr (now {self.lr}), check X for extreme "
+                f"{self.max_epochs}. Lower lr (now {lr}), check X for extreme "
                 f"values, or set precision='float32'."
             )
 
@@ -257,32 +260,28 @@ class SiameseNet(NeuralNet):
         self.history.record("train_loss_best", losses[-1] <= min(losses))
         self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
         if self.validation is not None:
-            score = self.validation.score(
-                self.module_, torch.device(self.device), torch.float32
-            )
+            score = self._validate()
             best = score >= self.validation.best_score
             self.history.record("valid_accuracy", score)
             self.history.record("valid_accuracy_best", best)
             stop = self.validation.update(score, epoch, self._trained)
+        if self.start is not None:
+            self.history.record("stage", self.stage + 1)
         self.history.record("dur", time.perf_counter() - self._began)
         if self.verbose:
             self._print_progress(self.history[-1])
         if self.on_epoch is not None and self.on_epoch(self, "end"):
-            stop = True
+            raise Stop
         if stop:
-            raise _Stop
-
-    @property
-    def _trained(self) -> nn.Module:
-        """All that has weights: the proxies of a loss belong to those of the rest."""
-        return nn.ModuleList([self.module_, self.criterion_])
+            raise EndOfStage
 
     def _print_progress(self, row: dict) -> None:
         left = (self.max_epochs - row["epoch"]) * row["dur"]
         valid = row.get("valid_accuracy")
         shown = "" if valid is None else f"  valid_accuracy {valid:.4f}"
+        stage = f"  stage {row['stage']}/{len(self.stages)}" if "stage" in row else ""
         print(
-            f"Epoch {row['epoch']}/{self.max_epochs}  train_loss "
+            f"Epoch {row['epoch']}/{self.max_epochs}{stage}  train_loss "
             f"{row['train_loss']:.4f}{shown}  {row['dur']:.1f} s, {left:.0f} s left",
             flush=True,
         )
@@ -294,6 +293,7 @@ class SiameseNet(NeuralNet):
         self._set_training(False)
         self.optimizer_.state.clear()
         self.optimizer_.zero_grad(set_to_none=True)
+        self._end_stages()
         self.sampler = self.rng = self.validation = self.on_epoch = None
         self.as_estimator = None
         self.callbacks_: list = []
@@ -321,9 +321,9 @@ class SiameseNet(NeuralNet):
 
     def epochs(self) -> list[dict]:
         """Return the history, one dict an epoch."""
-        keys = ("epoch", "train_loss", "valid_accuracy", "lr", "dur")
+        keys = ("epoch", "stage", "train_loss", "valid_accuracy", "lr", "dur")
         flags = ("train_loss_best", "valid_accuracy_best")  # for skorch's Checkpoint
-        return [
+        trained = [
             {
                 k: v
                 for k, v in row.items()
@@ -331,6 +331,7 @@ class SiameseNet(NeuralNet):
             }
             for row in self.history
         ]
+        return [self.start, *trained] if self.start else trained
 
 
 def _is_scalar(value: object) -> bool:
@@ -342,3 +343,10 @@ def is_callback(value: object) -> bool:
     if isinstance(value, tuple) and len(value) == 2:
         value = value[1]
     return isinstance(value, Callback)
+
+
+def changes_training(callback: Any) -> bool:
+    """Whether a callback has a state that the weights depend on."""
+    if isinstance(callback, tuple):
+        callback = callback[-1]
+    return isinstance(callback, EarlyStopping | LRScheduler)

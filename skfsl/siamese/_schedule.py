@@ -110,11 +110,22 @@ class ClassValidation:
         self.patience = patience
         self.best_score = -math.inf
         self.best_epoch = -1
+        self.stage_began = -1
         self.best_state: dict | None = None
 
-    def score(self, module: SiameseModule, device: torch.device, dtype: torch.dtype):
-        """Return the mean accuracy over the episodes, a float in [0, 1]."""
-        embeddings = embed(module, self.X, device, dtype).to(device)
+    def score(
+        self,
+        module: SiameseModule,
+        device: torch.device,
+        dtype: torch.dtype,
+        X: torch.Tensor | None = None,
+    ) -> float:
+        """Return the mean accuracy over the episodes, a float in [0, 1].
+
+        `X` is what goes into the module in place of the samples.
+        """
+        shown = self.X if X is None else X
+        embeddings = embed(module, shown, device, dtype).to(device)
         n_right, n = torch.zeros((), device=device), 0
         with torch.inference_mode():
             for support, query, own in self.episodes:
@@ -127,15 +138,23 @@ class ClassValidation:
     def update(self, score: float, epoch: int, module: nn.Module) -> bool:
         """Keep the weights of the best epoch; answer whether to stop.
 
-        Of equal scores the later one is kept: the learning rate has fallen since.
+        Of equal scores the later one is kept: the learning rate has fallen since. But
+        what a fine-tuning starts from, epoch 0, is to be beaten.
         """
-        if score >= self.best_score:
-            better = score > self.best_score
+        better = score > self.best_score
+        if better or (score == self.best_score and self.best_epoch > 0):
             self.best_score = score
             self.best_state = copy.deepcopy(module.state_dict())
             if better:
                 self.best_epoch = epoch
-        return self.patience is not None and epoch - self.best_epoch >= self.patience
+        since = max(self.best_epoch, self.stage_began)
+        return self.patience is not None and epoch - since >= self.patience
+
+    def begin_stage(self, module: nn.Module, epoch: int) -> None:
+        """Go on from the best weights, with new patience."""
+        self.stage_began = epoch
+        if self.best_state is not None:
+            module.load_state_dict(self.best_state)
 
     def restore(self, module: nn.Module) -> None:
         """Put the best weights back."""

@@ -27,6 +27,7 @@ CONSTRAINTS: dict = {
     "lr": [Interval(numbers.Real, 0, None, closed="neither")],
     "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
     "max_epochs": [Interval(numbers.Integral, 0, None, closed="left")],
+    "schedule": [StrOptions({"auto", "cosine", "staged"}), list, tuple],
     "validation_fraction": [Interval(numbers.Real, 0, 1, closed="left")],
     "early_stopping": [
         "boolean",
@@ -43,6 +44,7 @@ CONSTRAINTS: dict = {
     "precision": [StrOptions({"auto", "float32", "bfloat16"})],
     "device": [str, torch.device],
     "callbacks": [list, tuple, None],
+    "checkpoint": [str, os.PathLike, None],
     "warm_start": ["boolean"],
     "random_state": ["random_state"],
     "verbose": ["verbose"],

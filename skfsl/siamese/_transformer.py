@@ -60,8 +60,8 @@ class SiameseTransformer(
         be the path of a saved state_dict, for those of torchvision also the name of
         weights or None, random ones. `partial_fit` and warm starts keep theirs.
     embedding_dim : int, default=None
-        Number of components of an embedding. None is the encoder's own width; a
-        number adds a linear projection.
+        Number of components of an embedding. None is the encoder's own width, 256 at
+        most where it is fine-tuned in stages; a number adds a linear projection.
     head : str or skfsl.heads part, default="euclidean"
         What compares two embeddings: "euclidean", "cosine", "mahalanobis",
         "dense_sigmoid", "learned_norms" or "mixed_norms".
@@ -82,6 +82,10 @@ class SiameseTransformer(
         Decay of weights; biases and norms are not decayed.
     max_epochs : int, default=25
         Number of epochs. 0 leaves the encoder as it is.
+    schedule : {"auto", "cosine", "staged"} or list of Stage, default="auto"
+        "cosine" trains all weights for `max_epochs`. "staged" fine-tunes a pretrained
+        encoder, first what is behind it, then its last layers; "auto" does so where
+        one carries weights. See :ref:`fine_tuning`, also for stages of your own.
     validation_fraction : float, default=0.1
         Share of the classes, in [0, 1), that are held out of training to score each
         epoch by one-shot episodes (64 classes at most). The best weights are kept.
@@ -124,6 +128,9 @@ class SiameseTransformer(
     callbacks : list of skorch callbacks, default=None
         Called while training. An LRScheduler among them takes the place of the
         cosine.
+    checkpoint : str or path-like, default=None
+        Folder to store the training in, epoch by epoch: one that was stopped goes on
+        when `fit` is called again with the same arguments.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last `fit`.
     random_state : int, RandomState instance or None, default=None
@@ -151,7 +158,7 @@ class SiameseTransformer(
     history_ : list of dict
         One a trained epoch, those of `partial_fit` behind those of `fit`: "epoch",
         "train_loss", "valid_accuracy" (where classes were held out), "lr" and "dur"
-        in seconds.
+        in seconds; of stages "stage", and as epoch 0 what they started from.
     fit_id_ : str
         Changes when the weights do, or what compares embeddings.
     device_ : torch.device
@@ -215,11 +222,11 @@ class SiameseTransformer(
     def __init__(
         self, encoder="auto", *, weights="auto", embedding_dim=None,
         head="euclidean", loss="prototypical", sampler="class_balanced",
-        optimizer="adamw", lr=2e-3, weight_decay=1e-4, max_epochs=25,
+        optimizer="adamw", lr=2e-3, weight_decay=1e-4, max_epochs=25, schedule="auto",
         validation_fraction=0.1, early_stopping=False, augment=None, views=None,
         input_layout="auto", image_size=None, resize="pad", on_error="raise",
         cache=None, memory_budget=2 * 1024**3, precision="auto", device="auto",
-        callbacks=None, warm_start=False, random_state=None, verbose=0,
+        callbacks=None, checkpoint=None, warm_start=False, random_state=None, verbose=0,
     ):  # fmt: skip
         self.encoder = encoder
         self.weights = weights
@@ -231,6 +238,7 @@ class SiameseTransformer(
         self.lr = lr
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
+        self.schedule = schedule
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
         self.augment = augment
@@ -244,6 +252,7 @@ class SiameseTransformer(
         self.precision = precision
         self.device = device
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
