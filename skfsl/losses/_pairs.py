@@ -165,8 +165,9 @@ class PairLoss(Part):
         return (
             f"{type(self).__name__} was 0 in every epoch: nothing was learned. Either "
             f"no batch had two samples of one class beside other classes (set n_shot "
-            f">= 2 and n_way >= 2 in the sampler), or the classes are as far apart as "
-            f"the loss asks already."
+            f">= 2 and n_way >= 2 in the sampler), or all embeddings are the same (are "
+            f"all rows of X?), or the classes are as far apart as the loss asks for "
+            f"already."
         )
 
 

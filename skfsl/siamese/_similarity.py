@@ -161,6 +161,8 @@ def _two_sides(pairs: Any) -> tuple[Any, Any]:
             )
         return pairs[:, 0], pairs[:, 1]
     pairs = [tuple(pair) for pair in pairs]
+    if not pairs:
+        raise ValueError("Expected pairs of two samples each. Got no pair at all.")
     for i, pair in enumerate(pairs):
         if len(pair) != 2:
             raise ValueError(

@@ -191,6 +191,7 @@ def test_a_loss_of_0_throughout_is_told(loss):
     told = loss.diagnose([0.0, 0.0], 4, head)
     assert told.startswith(f"{type(loss).__name__} was 0 in every epoch")
     assert "n_shot >= 2" in told
+    assert "all rows of X" in told
     assert loss.diagnose([0.3, 0.0], 4, head) is None
     assert loss.diagnose([], 4, head) is None
 

@@ -168,6 +168,7 @@ class TestPairScore:
         [
             (X, r"shape \(n, 2, ...\).*\(32, 5\)"),
             (np.zeros(3), r"\(3,\)"),
+            ([], "no pair at all"),
             ([[X[0], X[1]], [X[0]]], "Got 1 in pair 1"),
         ],
     )
