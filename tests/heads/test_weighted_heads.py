@@ -216,6 +216,18 @@ def test_scores_keep_full_precision_under_autocast(part):
     torch.testing.assert_close(inside, plain, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["signed", "learned_norms", "mixed_norms"])
+def test_blocks_are_computed_anew_in_full_precision_under_autocast(name):
+    head, b = trained(PARTS[name]), draw(1, 20, 5)
+    gradients = []
+    for enabled in (False, True):
+        a = draw(0, 20, 5).requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            head.scores(a, b).sum().backward()
+        gradients.append(a.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-5)
+
+
 @each
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_scores_half_precision(part, dtype):
