@@ -23,12 +23,18 @@ _FLATNESS = 0.001
 _ONE_LINE = 0.999
 # ... and training did it, if it is less than this share of what was before.
 _LOSS = 0.3
+# Of 278 trainings that went well, on tables, noise and images, none lost more than 0.01
+# of the order of its pairs.
+_WORSE = 0.02
+_ORDER = 0.55  # below, there was none: heads that start at random, labels of noise
+_LONGER = 1e4
 
 
 @dataclass(frozen=True)
 class _Look:
     """What some embeddings look like, and their scores."""
 
+    length: float  # root mean square
     spread: float  # around their mean, as a share of their length
     flatness: float  # standard deviation of scores, as a share of the largest
     along_one_line: float  # share of the variance
@@ -53,7 +59,12 @@ class Watch:
     def __init__(
         self, module: SiameseModule, X, codes: np.ndarray, device: torch.device
     ):
-        some = np.linspace(0, len(X) - 1, min(len(X), _N_SAMPLES)).round().astype(int)
+        # Two neighbours at a time, in the order of classes: of many classes, too, some
+        # are class mates.
+        last = len(X) - 1
+        at = np.linspace(0, max(0, last - 1), _N_SAMPLES // 2).round().astype(int)
+        at = np.union1d(at, np.minimum(at + 1, last))
+        some = np.sort(np.argsort(codes, kind="stable")[at])
         self.X, self.codes, self.device = X[some], codes[some], device
         self.before = self._look(module)
 
@@ -101,7 +112,12 @@ class Watch:
         before = self.before
         if before is None:
             return None
-        if after.spread < min(_SPREAD, _LOSS * before.spread):
+        if before.spread == after.spread == 0:
+            found = (
+                "the embeddings of training samples were all alike before training, "
+                "and are so now: the samples are equal, or the encoder makes them so"
+            )
+        elif after.spread < min(_SPREAD, _LOSS * before.spread):
             found = (
                 f"the embeddings of training samples have collapsed to one point: "
                 f"they differ by {after.spread:.1g} of their length, "
@@ -117,6 +133,16 @@ class Watch:
             found = (
                 f"the embeddings of training samples have collapsed to one line, and "
                 f"pairs of one class are told from those of two no better than before "
+                f"training (AUROC {after.order:.2f}, {before.order:.2f} before)"
+            )
+        elif after.length > _LONGER * before.length > 0:
+            found = (
+                f"the embeddings of training samples have exploded: their length is "
+                f"{after.length:.1g}, {before.length:.1g} before training"
+            )
+        elif before.order > _ORDER and after.order < before.order - _WORSE:
+            found = (
+                f"pairs of one class are told from those of two worse than before "
                 f"training (AUROC {after.order:.2f}, {before.order:.2f} before)"
             )
         else:
@@ -151,6 +177,7 @@ class Watch:
         of_pairs = np.nan_to_num(scores.numpy()[pairs])
         same = self.codes[pairs[0]] == self.codes[pairs[1]]
         return _Look(
+            length=float(e.square().sum(dim=1).mean().sqrt()),
             spread=_share(centered.square().sum(), e.square().sum()) ** 0.5,
             flatness=_share(of_pairs.std(), np.abs(of_pairs).max()),
             along_one_line=_share(variances.max(), variances.sum()),

@@ -47,6 +47,13 @@ PARTS = {
     "loss": LOSSES,
     "sampler": SAMPLERS,
 }
+_ROOMS = {
+    "encoders": "encoder",
+    "heads": "head",
+    "losses": "loss",
+    "samplers": "sampler",
+    "augmentation": "augment",
+}
 
 
 class SiameseModule(nn.Module):
@@ -125,10 +132,21 @@ def resolve_part(value: object, param: str) -> object:
             f"{value.__name__}: write {value.__name__}()."
         )
     if not isinstance(value, str):
+        _check_room(value, param)
         return value
     if param == "encoder" and value not in ENCODERS:
         return TorchvisionBackbone(value)
     return part_from_name(value, PARTS[param], param)
+
+
+def _check_room(value: object, param: str) -> None:
+    """Refuse a part of skfsl that is of another kind."""
+    package, _, place = type(value).__module__.partition(".")
+    kind = _ROOMS.get(place.partition(".")[0], param)
+    if package == "skfsl" and kind != param:
+        raise TypeError(
+            f"The '{param}' parameter was given {value!r}, which is for '{kind}'."
+        )
 
 
 def encoder_part(encoder: Any, weights: Any) -> Any:

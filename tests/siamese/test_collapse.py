@@ -177,10 +177,25 @@ def test_one_line_is_told_where_it_ranks_no_better():
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_few_classes_may_lie_on_a_line(n_classes):
     watch, net = watch_of(LINE, n_classes)
-    watch.before = replace(watch.before, order=0.9)
+    order = watch._look(net.module_).order
+    watch.before = replace(watch.before, order=order + 0.01)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         watch.check(net)
+
+
+def test_many_classes_may_lie_on_a_line_that_tells_them_apart():
+    codes = np.arange(600) % 300
+    noise = RNG.randn(600, 3)
+    noise -= noise.mean(axis=1, keepdims=True)  # nothing of it is left on the line
+    X = (RNG.randn(300, 1)[codes] + noise).astype(np.float32)
+    module = _Module()
+    watch = Watch(module, X, codes, torch.device("cpu"))
+    module.weight = nn.Parameter(torch.as_tensor(LINE, dtype=torch.float32))
+    assert len(watch.codes) == 128
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        watch.check(_Net(module))
 
 
 def test_zeros_are_a_point():
@@ -194,6 +209,27 @@ def test_small_embeddings_are_none():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         watch.check(net)
+
+
+def test_embeddings_that_explode_are_told():
+    watch, net = watch_of(1e6 * np.eye(3))
+    with pytest.warns(CollapseWarning, match="exploded: their length is"):
+        watch.check(net)
+
+
+def test_an_order_that_is_lost_is_told():
+    watch, net = watch_of(np.eye(3))
+    watch.before = replace(watch.before, order=0.9)
+    with pytest.warns(CollapseWarning, match=r"worse than before training \(AUROC"):
+        watch.check(net)
+
+
+def test_equal_samples_are_told():
+    module = _Module()
+    X = np.ones((20, 3), dtype=np.float32)
+    watch = Watch(module, X, np.arange(20) % 5, torch.device("cpu"))
+    with pytest.warns(CollapseWarning, match="all alike before training"):
+        watch.check(_Net(module))
 
 
 def test_embeddings_that_are_not_finite_are_an_error():
