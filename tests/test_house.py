@@ -37,7 +37,8 @@ DOORS = {
     "matplotlib": {"metrics/_plot/"},
     "safetensors": {"encoders/_state_dict.py", "export/_container.py"},
     "skops": {"export/_skops.py"},
-    "onnx": {"export/"},
+    "onnx": {"export/_onnx.py"},
+    "onnxscript": {"export/_onnx.py"},
     "faiss": {"support/_neighbors_faiss.py"},
     # Users may ask for a report as frames; nothing of our own is kept in one.
     "pandas": {"model_selection/_frames.py"},
@@ -45,8 +46,8 @@ DOORS = {
 }
 # These are opened inside functions, so that the package is there without them.
 LATE = {
-    "torchvision", "PIL", "matplotlib", "safetensors", "skops", "onnx", "faiss",
-    "pandas",
+    "torchvision", "PIL", "matplotlib", "safetensors", "skops", "onnx", "onnxscript",
+    "faiss", "pandas",
 }  # fmt: skip
 PRIVATE_SKLEARN = {"utils/_sklearn_private.py"}
 
