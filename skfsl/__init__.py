@@ -16,6 +16,7 @@ _ROOMS = {
     "PrototypeClassifier": "skfsl.support",
     "SiameseClassifier": "skfsl.pipeline",
     "SiameseTransformer": "skfsl.siamese",
+    "SupportLog": "skfsl.export",
     "load": "skfsl.export",
     "make_few_shot_pipeline": "skfsl.pipeline",
     "save": "skfsl.export",

@@ -5,8 +5,16 @@ from typing import Any
 from skfsl.export._anatomy import support_inputs
 from skfsl.export._onnx import to_onnx
 from skfsl.export._save import load, save
+from skfsl.export._support_log import SupportLog
 
-__all__ = ["load", "save", "support_inputs", "to_exported_program", "to_onnx"]
+__all__ = [
+    "SupportLog",
+    "load",
+    "save",
+    "support_inputs",
+    "to_exported_program",
+    "to_onnx",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,258 @@
+"""A journal of a support set: what is acknowledged is never lost."""
+
+import os
+import threading
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skfsl.exceptions import StaleSupportError
+from skfsl.export._codec import Decoder, Encoder
+from skfsl.export._container import pack, unpack
+from skfsl.export._folder_store import FolderStore, SupportStore
+from skfsl.export._save import from_bytes, to_bytes
+from skfsl.pipeline import flat
+from skfsl.utils._publish import publish, shadow
+from skfsl.utils._validation import as_numpy, check_labels
+
+__all__ = ["SupportLog"]
+
+# A journal is left to grow to the size of the snapshot, and to this many bytes.
+_LEAST = 2**20
+_METHODS = ("forget", "partial_fit")
+
+
+class SupportLog:
+    """Keep each change of a support set on the disk before it is acknowledged.
+
+    A model and a journal of what was enrolled and forgotten since it was saved. A
+    change is in the journal, and on the disk, when `partial_fit` or `forget` returns;
+    after a crash, the same log is opened again and has them all. Where the journal has
+    grown as large as the model it makes a new snapshot of the model by itself.
+
+    Use it in a service whose classes come and go. While one thread writes, others may
+    predict with `model`: they see a change when it is durable.
+
+    Read more in the :ref:`User Guide <support_log>`.
+
+    Parameters
+    ----------
+    store : str, path-like or object
+        The folder of the log, made where it is not there. Or what keeps the bytes
+        elsewhere, in a database: an object with ``replay()``, which returns the
+        snapshot (None at the very beginning) and a list of the records since,
+        ``append(record)``, ``compact(snapshot)`` and ``close()``, all of bytes.
+    model : estimator, default=None
+        What a new log begins with: fitted, of those that :func:`save` takes. One that
+        goes on has its own, and compares the metric: a support set means something
+        under the metric that it was enrolled under only.
+    encoder : torch.nn.Module or callable, default=None
+        As of :func:`load`.
+
+    Attributes
+    ----------
+    model : estimator
+        The model with all that was acknowledged. Change it by the log only.
+
+    See Also
+    --------
+    save : Makes the snapshots.
+
+    Notes
+    -----
+    Samples are stored as they are given, so that a change of them elsewhere changes
+    nothing. Paths are refused: a file may be gone when it is read again. A change that
+    the model refuses is not in the journal. After a write that failed, as on a full
+    disk, the log is closed: opened again, it has what was acknowledged, and perhaps
+    the change that failed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skfsl import PrototypeClassifier, SupportLog
+    >>> folder = tempfile.mkdtemp()
+    >>> clf = PrototypeClassifier().fit([[0.0], [1.0]], ["ant", "bee"])
+    >>> with SupportLog(folder, clf) as log:
+    ...     log = log.partial_fit([[9.0]], ["cow"]).forget("ant")
+    >>> with SupportLog(folder) as log:  # after a crash, or a night
+    ...     log.model.classes_
+    array(['bee', 'cow'], dtype='<U3')
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike | SupportStore,
+        model: Any = None,
+        *,
+        encoder: Any = None,
+    ):
+        if isinstance(store, str | os.PathLike):
+            store = FolderStore(store)
+        self._store = store
+        self._lock = threading.RLock()
+        self._n_bytes = 0
+        try:
+            snapshot, records = self._store.replay()
+            if snapshot is None:
+                self._begin(model)
+                return
+            self.model = from_bytes(snapshot, "The snapshot", encoder)
+            self._size = len(snapshot)
+            if model is not None:
+                _check_same_metric(self.model, model)
+            for record in records:
+                change = _decoded(record)
+                getattr(self.model, change["method"])(*change["args"], **change["kw"])
+                self._n_bytes += len(record)
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _begin(self, model: Any) -> None:
+        if model is None:
+            raise ValueError(
+                "The log is new, and has no model. Give the one that it begins with: "
+                "SupportLog(folder, model)."
+            )
+        check_is_fitted(model)
+        self.model = model
+        self.compact()
+
+    def partial_fit(self, X: Any, y: Any, **params: Any) -> Self:
+        """Add samples to the support set of the model, durably.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples, as the model takes them: numbers, no paths.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        **params : dict
+            For the ``partial_fit`` of the model, such as `sample_weight`.
+
+        Returns
+        -------
+        self : SupportLog
+            On return, the samples are on the disk.
+        """
+        X = np.asarray(as_numpy(X))
+        if X.dtype.kind not in "buif":
+            raise TypeError(
+                "A support log stores samples, and takes numbers. Got X of "
+                f"{X.dtype}. Read image files by skfsl.images.read_images first."
+            )
+        return self._change("partial_fit", [X, check_labels(y)], params)
+
+    def forget(self, classes: Any) -> Self:
+        """Take classes out of the support set of the model, durably.
+
+        Parameters
+        ----------
+        classes : label or array-like of labels
+            What to forget.
+
+        Returns
+        -------
+        self : SupportLog
+            On return, it is on the disk that they are gone. Their samples are in the
+            journal until the next snapshot: `compact` makes one now.
+        """
+        if isinstance(classes, set | frozenset):
+            classes = list(classes)
+        labels = check_labels(np.atleast_1d(np.asarray(classes)))
+        return self._change("forget", [labels], {})
+
+    def compact(self) -> Self:
+        """Put a snapshot of the model in the place of the journal.
+
+        Returns
+        -------
+        self : SupportLog
+            With an empty journal.
+        """
+        with self._lock:
+            snapshot = bytes(to_bytes(self.model))
+            self._store.compact(snapshot)
+            self._size, self._n_bytes = len(snapshot), 0
+        return self
+
+    def close(self) -> None:
+        """Let another process open the log."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _change(self, method: str, args: list, kw: dict) -> Self:
+        with self._lock:
+            aside = _aside(self.model)
+            getattr(aside, method)(*args, **kw)
+            encoder = Encoder()
+            change = {"method": method, "args": args, "kw": kw}
+            record = bytes(pack(encoder.encode(change, "change"), encoder.arrays))
+            self._store.append(record)
+            _take_over(self.model, aside)
+            self._n_bytes += len(record)
+            if self._n_bytes > max(_LEAST, self._size):
+                try:
+                    self.compact()
+                except OSError as error:
+                    # What was asked for is durable: that is no reason to raise.
+                    self._n_bytes = 0
+                    warnings.warn(
+                        f"The journal of the support log goes on growing, since no "
+                        f"snapshot could be made: {error}",
+                        stacklevel=3,
+                    )
+        return self
+
+
+def _decoded(record: bytes) -> dict:
+    node, arrays = unpack(record, "A record of the journal")
+    change: Any = Decoder(arrays, None).decode(node)
+    if change["method"] not in _METHODS:
+        raise ValueError(
+            f"The journal has a change {change['method']!r} that this version of skfsl "
+            f"does not know. Update skfsl."
+        )
+    return change
+
+
+def _aside(model: Any) -> Any:
+    """Return a model over the same state, whose support set may be changed."""
+    aside: Any = shadow(model, fitted=True)
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        aside.steps = [*model.steps[:-1], (name, _aside(last))]
+    return aside
+
+
+def _take_over(model: Any, aside: Any) -> None:
+    """Publish what was changed aside; steps stay the objects that they were."""
+    if isinstance(model, Pipeline):
+        _take_over(model.steps[-1][1], aside.steps[-1][1])
+        aside.steps = model.steps
+    publish(model, aside)
+
+
+def _check_same_metric(mine: Any, given: Any) -> None:
+    ids = [
+        [type(model)]
+        + [
+            getattr(getattr(step, "siamese_", step), "fit_id_", None)
+            for _, step in flat([("model", model)])
+        ]
+        for model in (mine, given)
+    ]
+    if ids[0] != ids[1]:
+        raise StaleSupportError(
+            "The log was begun with a model of another kind or metric than the one "
+            "that was given, and its support set means nothing under that. Begin a new "
+            "log in another folder, and enrol the samples there."
+        )
