@@ -123,7 +123,10 @@ class BinaryCrossEntropyLoss(PairLoss):
     def _of(self, pairs: Pairs):
         temperature, bias = self.temperature, self.bias
         if temperature is None:
-            temperature = default_temperature(pairs.score_type, pairs.embedding_dim)
+            # The bias puts the boundary at a cosine of one half.
+            temperature = default_temperature(
+                pairs.score_type, pairs.embedding_dim, cosine=0.1
+            )
         if bias is None:
             bias = _BIASES[pairs.score_type]
         logits = pairs.scores / temperature + bias

@@ -84,7 +84,5 @@ def class_mean_logits(pairs: Pairs, temperature: float | None):
     sizes = member.sum(dim=0) - member.long()
     sums = pairs.scores.masked_fill(~pairs.others, 0) @ member.to(pairs.scores.dtype)
     if temperature is None:
-        temperature = default_temperature(
-            pairs.score_type, pairs.embedding_dim, cosine=0.02
-        )
+        temperature = default_temperature(pairs.score_type, pairs.embedding_dim)
     return sums / sizes.clamp(min=1) / temperature, codes

@@ -24,7 +24,7 @@ class NPairLoss(PairLoss):
     ----------
     temperature : float, default=None
         What scores are divided by. None is a quarter of the width of the embeddings,
-        between 1 and 16, for squared distances; 0.1 for cosines; 1 for logits.
+        between 1 and 16, for squared distances; 0.02 for cosines; 1 for logits.
 
     Attributes
     ----------

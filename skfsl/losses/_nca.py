@@ -21,7 +21,7 @@ class NCALoss(PairLoss):
     ----------
     temperature : float, default=None
         What scores are divided by. None is a quarter of the width of the embeddings,
-        between 1 and 16, for squared distances; 0.1 for cosines; 1 for logits, and
+        between 1 and 16, for squared distances; 0.02 for cosines; 1 for logits, and
         in [1]_.
 
     Attributes

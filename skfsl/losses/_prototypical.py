@@ -151,9 +151,8 @@ class PrototypicalLoss(Part):
             )
             temperature = self.temperature
             if temperature is None:
-                temperature = default_temperature(
-                    head.score_type, embeddings.shape[1], cosine=0.02
-                )
+                width = embeddings.shape[1]
+                temperature = default_temperature(head.score_type, width)
             losses = F.cross_entropy(logits / temperature, codes, reduction="none")
             return (losses * is_query).sum() / is_query.sum()
 

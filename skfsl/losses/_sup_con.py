@@ -23,8 +23,8 @@ class SupConLoss(PairLoss):
     ----------
     temperature : float, default=None
         What scores are divided by. None is a quarter of the width of the embeddings,
-        between 1 and 16, for squared distances; 0.1 for cosines, as in [1]_; 1 for
-        logits.
+        between 1 and 16, for squared distances; 0.02 for cosines, where [1]_ has 0.1
+        for large batches; 1 for logits.
 
     Attributes
     ----------

@@ -6,7 +6,7 @@ SCORE_TYPES = ("neg_sq_distance", "cosine", "logit")
 
 
 def default_temperature(
-    score_type: str, embedding_dim: int, *, cosine: float = 0.1
+    score_type: str, embedding_dim: int, *, cosine: float = 0.02
 ) -> float:
     """Return the temperature that a softmax over scores works with.
 
@@ -16,7 +16,7 @@ def default_temperature(
         Kind of the scores.
     embedding_dim : int
         Width of the embeddings.
-    cosine : float, default=0.1
+    cosine : float, default=0.02
         The answer for cosines.
 
     Returns

@@ -134,7 +134,7 @@ def test_with_two_samples_a_class_the_three_are_one(make_batch):
 def test_default_temperatures(cls, make_batch, make_head):
     for width, name, expected in [
         (3, "euclidean", 1.0), (16, "euclidean", 4.0), (128, "euclidean", 16.0),
-        (3, "cosine", 0.1), (3, "logit", 1.0),
+        (3, "cosine", 0.02), (3, "logit", 1.0),
     ]:  # fmt: skip
         x, labels = make_batch(2, d=width)
         head = make_head(name)
