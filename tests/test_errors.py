@@ -105,7 +105,7 @@ FIT = {
     "strings": (
         siamese(), [["a", "b"]] * 24, Y, ValueError, "strings where numbers",
     ),
-    "text": (siamese(), ["some text"] * 24, Y, ValueError, "embed raw text"),
+    "text": (siamese(), ["some text"] * 24, Y, ValueError, "raw text has to be"),
     "ragged images": (siamese(), RAGGED, Y, ValueError, "images of one size"),
     "list of ragged images": (
         siamese(), list(RAGGED), Y, ValueError, "images of one size",

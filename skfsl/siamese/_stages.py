@@ -263,7 +263,7 @@ def parameter_groups(
     if of_loss:
         proxies = {"params": of_loss, "lr": lr * lr_factor, "lr_factor": lr_factor}
         groups.append(proxies | {"weight_decay": 0.0})
-    return [g for g in groups if g["params"]] or groups[:1]
+    return [g for g in groups if g["params"]] or [{"params": []}]
 
 
 def _lr_factors(encoder: nn.Module, layer_decay: float | None) -> dict:
