@@ -294,6 +294,12 @@ class _ForeignLoss(nn.Module):
         return value.reshape(())
 
 
+def _name_of(head: object) -> str:
+    """Return the name that a head is known by, of what it builds too."""
+    name = type(head).__name__
+    return f"{name[1:]}Head" if name.startswith("_") else name
+
+
 def build_loss(loss: Any, head: Any, embedding_dim: int, n_classes: int):
     """Make the loss that is trained with, and check that it suits the head.
 
@@ -323,7 +329,7 @@ def build_loss(loss: Any, head: Any, embedding_dim: int, n_classes: int):
         if head.score_type not in loss.accepts:
             raise ValueError(
                 f"{type(loss).__name__} is not defined on the scores of "
-                f"{type(head).__name__}: it accepts {sorted(loss.accepts)}, and the "
+                f"{_name_of(head)}: it accepts {sorted(loss.accepts)}, and the "
                 f"score_type of the head is {head.score_type!r}. Choose another loss "
                 f"or head."
             )
@@ -336,7 +342,7 @@ def build_loss(loss: Any, head: Any, embedding_dim: int, n_classes: int):
     if isinstance(head, nn.Module) and any(True for _ in head.parameters()):
         raise ValueError(
             f"{type(loss).__name__} does not train the head, so it asks for a head "
-            f"without weights. {type(head).__name__} has some; choose 'euclidean' or "
+            f"without weights. {_name_of(head)} has some; choose 'euclidean' or "
             f"'cosine'."
         )
     return _ForeignLoss(copy.deepcopy(loss))

@@ -38,7 +38,8 @@ class _Criterion(nn.Module):
             raise ValueError(
                 f"{type(loss).__name__} does not take given pairs, and the "
                 f"sampler draws some. Set all_pairs=True in the sampler, or choose a "
-                f"loss that judges pairs one by one, such as ContrastiveLoss."
+                f"loss that judges pairs one by one: ContrastiveLoss or "
+                f"BinaryCrossEntropyLoss."
             )
         left, right = pairs
         same = labels[left] == labels[right]
