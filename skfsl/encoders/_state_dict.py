@@ -73,10 +73,12 @@ def read_state_dict(path: str | os.PathLike) -> Mapping[str, torch.Tensor]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        # What torch says next is to load the file all the same, and run what is in it.
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
         raise ValueError(
             f"Cannot read weights from {path}. It must hold a state_dict and no other "
             f"objects, as torch.save(module.state_dict(), path) writes it. Got: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            f"{reason}"
         )
     while not _is_state_dict(saved):
         keys = list(saved) if isinstance(saved, Mapping) else []

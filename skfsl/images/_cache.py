@@ -63,7 +63,13 @@ class ImageCache:
         self.folder = Path(
             tempfile.mkdtemp(prefix="skfsl-") if folder is None else folder
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"Cannot use the cache in {str(self.folder)!r}: {error.strerror}. Name "
+                f"a folder that can be made and written to."
+            ) from error
         self.rows = FileRows(self.folder / f"{name}.rows", (3, *size))
         self._row_bytes = 3 * size[0] * size[1]
         if folder is None:
@@ -80,8 +86,9 @@ class ImageCache:
             )
         except sqlite3.Error as error:
             raise OSError(
-                f"Cannot use the cache in {str(self.folder)!r}: {error}. Delete this "
-                f"folder, or name another one."
+                f"Cannot use the cache in {str(self.folder)!r}: {error}. If it can be "
+                f"written to, delete {path.stem}.sqlite and {path.stem}.rows in it; "
+                f"else name another folder."
             ) from error
         return index
 

@@ -165,4 +165,9 @@ def _as_box(value: Any, row: int) -> np.ndarray:
             f"and upper < lower, or None for the whole picture. Got {value!r} in row "
             f"{row}."
         )
+    if (box[2:] <= 1).all() and (box % 1).any():
+        raise ValueError(
+            f"Expected a box (left, upper, right, lower) in pixels. Got shares of the "
+            f"picture, {value!r}, in row {row}: multiply them by its width and height."
+        )
     return box

@@ -1,5 +1,6 @@
 """The one entrance of data: tables and images, and their labels."""
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -59,6 +60,17 @@ def image_layout(shape: tuple[int, ...], input_layout: str) -> str:
 
 
 def _refuse_strings(X: Any) -> None:
+    if hasattr(X, "columns"):
+        row = np.asarray(X[:1], dtype=object).ravel()
+        cells = zip(X.columns, row, strict=False)  # none where X is empty
+        named = [str(n) for n, cell in cells if isinstance(cell, str | os.PathLike)]
+        if named:
+            raise ValueError(
+                f"X holds strings where numbers are due, in the columns {named}. Paths "
+                f"of image files are taken from a column 'path', with perhaps one "
+                f"'box' beside it: rename it, and select it; embed raw text with a "
+                f"text model first."
+            )
     values = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else X
     dtype = getattr(values, "dtype", None)
     if dtype is None or getattr(values, "ndim", 0) == 0:
@@ -138,6 +150,11 @@ def check_samples(
     ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     if ndim not in (3, 4):
         if not reset and len(estimator.input_shape_) == 3:
+            if np.shape(X)[:1] == (0,):
+                raise ValueError(
+                    f"Found array with 0 sample(s) while a minimum of 1 is required by "
+                    f"{type(estimator).__name__}."
+                )
             raise ValueError(
                 f"{type(estimator).__name__} was fitted on images of shape (c, h, w) "
                 f"= {estimator.input_shape_}. Got a table with {ndim} dimension(s)."

@@ -130,8 +130,17 @@ def test_an_index_that_is_none_is_told_of(X, tmp_path):
     read(X[:1], tmp_path / "cache")
     [index] = (tmp_path / "cache").glob("*.sqlite")
     index.write_bytes(b"no database at all" * 100)
-    with pytest.raises(OSError, match="Delete this folder"):
+    with pytest.raises(
+        OSError, match=r"delete 16x16-.*\.sqlite and 16x16-.*\.rows in it"
+    ):
         read(X, tmp_path / "cache")
+
+
+def test_a_folder_that_cannot_be_made_is_told_of(X, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for taken in (tmp_path / "file", tmp_path / "file" / "cache"):
+        with pytest.raises(OSError, match=r"Cannot use the cache in .*Name a folder"):
+            read(X, taken)
 
 
 READ = """

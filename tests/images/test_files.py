@@ -110,6 +110,12 @@ def test_the_error_of_a_box_names_the_row(box):
         as_files(frame)
 
 
+def test_boxes_in_shares_of_the_picture_are_refused():
+    frame = pd.DataFrame({"path": PATHS, "box": [None, (0, 0, 1, 1), (0, 0.2, 1, 1)]})
+    with pytest.raises(ValueError, match=r"shares of the picture, .* in row 2: mul"):
+        as_files(frame)
+
+
 @pytest.mark.parametrize("path", [None, np.nan, 5])
 def test_the_error_of_a_path_names_the_row(path):
     with pytest.raises(ValueError, match=r"Expected the path .* in row 2"):

@@ -259,6 +259,21 @@ def test_text_is_no_file(fitted):
         fitted.transform(["my card is lost"])
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_a_frame_without_a_column_path_names_those_of_strings(photos, fitted, make):
+    X, y = photos
+    frame = make({"file": list(map(str, X)), "weight": [1.0] * len(X)})
+    for call in (siamese().fit, lambda X, y: fitted.transform(X)):
+        with pytest.raises(ValueError, match=r"in the columns \['file'\]\. .* 'path'"):
+            call(frame, y)
+
+
+@pytest.mark.parametrize("X", [[], np.array([], dtype=object), pd.DataFrame()])
+def test_no_samples_are_told_of(fitted, X):
+    with pytest.raises(ValueError, match=r"0 sample\(s\) while a minimum of 1"):
+        fitted.transform(X)
+
+
 def test_files_are_no_table(photos):
     model = siamese(image_size=None).fit(np.eye(8), [0, 0, 1, 1, 2, 2, 3, 3])
     with pytest.raises(ValueError, match=r"shape \(8,\)\. Got image files"):
