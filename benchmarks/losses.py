@@ -4,7 +4,7 @@
     python benchmarks/losses.py --data omniglot.npz --losses triplet arc_face --seeds 5
 
 Conv4 on 28 × 28 learns the 964 background characters, each quarter turn a class, half
-of a batch from one alphabet; it is played on the 659 evaluation characters. Each loss
+of a batch from few alphabets; it is played on the 659 evaluation characters. Each loss
 has its default settings and takes as many steps of 300 samples; the encoder takes
 nearly all of their time, which is told too. Means over seeds with 95% intervals
 (Student's t), which cover the seed of weights and batches, not other characters:

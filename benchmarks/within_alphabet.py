@@ -12,7 +12,7 @@ Koch's siamese network on 8 % (Lake et al. 2019). Here drawers and characters ar
 at random.
 
 - resnet: a small residual network, GeM pooling, prototypical loss, three quarters of a
-  batch from one alphabet, five views (one-pixel shifts).
+  batch from few alphabets, five views (one-pixel shifts).
 - koch: KochNet on 105 × 105, its sigmoid head on |a - b|, cross-entropy on all pairs.
 """
 

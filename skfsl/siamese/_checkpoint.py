@@ -1,12 +1,11 @@
 """The state of a training in a file, so that one that was killed can go on."""
 
-import contextlib
 import hashlib
+import io
 import os
 import platform
 import random
 import re
-import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import nn
 
+from skfsl.utils._atomic import write_whole
 from skfsl.utils._parts import Part
 
 __all__ = ["Checkpoint", "fingerprint"]
@@ -81,20 +81,9 @@ class Checkpoint:
             "generators": _generators(net),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        with contextlib.suppress(OSError):  # a directory cannot be opened on Windows
-            directory = os.open(self.path.parent, os.O_RDONLY)
-            os.fsync(directory)
-            os.close(directory)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(self.path, content.getbuffer())
 
     def restore(self, net: Any) -> dict | None:
         """Put a net where the stored one was; None where there is no file.

@@ -9,7 +9,9 @@ from pathlib import Path
 __all__ = ["sync_folder", "write_whole"]
 
 
-def write_whole(path: str | os.PathLike, content: bytes | bytearray) -> None:
+def write_whole(
+    path: str | os.PathLike, content: bytes | bytearray | memoryview
+) -> None:
     """Put a file in place of the one that is there, in one step, and durably.
 
     Whenever the process is killed, or the machine, the old file is there or the new
