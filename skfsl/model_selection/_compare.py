@@ -23,7 +23,7 @@ from skfsl.model_selection._merits import (
     values,
 )
 from skfsl.model_selection._named import named_estimators
-from skfsl.model_selection._play import Player
+from skfsl.model_selection._play import Player, leave_unread
 from skfsl.model_selection._summary import (
     Summary,
     interval_over_classes,
@@ -226,14 +226,16 @@ def compare_few_shot(
     pandas = import_pandas("compare_few_shot") if output == "frame" else None
     y = check_labels(y)
     check_consistent_length(X, y)
-    labels, codes = np.unique(y, return_inverse=True)
-    unknown = None if needs_unknown(metric) else 0
-    blocks = list(
-        episode_blocks(labels, codes, groups=groups, n_unknown=unknown, **episodes)
-    )
+    episodes["n_unknown"] = None if needs_unknown(metric) else 0
+    labels, blocks = _draw(y, groups, episodes)
+    players = {name: _player(name, one, X) for name, one in named.items()}
+    fewer = leave_unread(X, list(players.values()), y, groups)
+    if fewer is not None:
+        y, groups = fewer
+        labels, blocks = _draw(y, groups, episodes)
     results = {
-        name: _Result(_player(name, estimator, X), y, labels, blocks, metric)
-        for name, estimator in named.items()
+        name: _Result(player, y, labels, blocks, metric)
+        for name, player in players.items()
     }
     one = next(iter(results.values()))
     found = {
@@ -252,6 +254,12 @@ def compare_few_shot(
     if pandas is not None:
         return _frames(pandas, found)
     return found if output == "dict" else comparison_text(found)
+
+
+def _draw(y, groups, episodes: dict) -> tuple[np.ndarray, list]:
+    """Return the labels, and the episodes that all play."""
+    labels, codes = np.unique(y, return_inverse=True)
+    return labels, list(episode_blocks(labels, codes, groups=groups, **episodes))
 
 
 def _pairs(names: list[str], baseline: str | None) -> list[tuple[str, str]]:

@@ -8,8 +8,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skfsl.exceptions import SeenSamplesWarning
+from skfsl.images import is_files
 
-__all__ = ["best", "embed", "flat", "is_passthrough", "unfrozen"]
+__all__ = ["best", "embed", "flat", "is_passthrough", "unfrozen", "unread"]
 
 
 def best(estimator: Any) -> Any:
@@ -101,6 +102,32 @@ def embed(steps: list, X: Any, *, samples: str, advice: str) -> tuple[Any, Any]:
                 _warn_of_seen(trained_on(X), samples, advice)
             X, teacher = step.transform(X), step
     return X, teacher
+
+
+def unread(X: Any, *embedded: Any) -> np.ndarray | None:
+    """Tell which samples are files that some transformer skipped as unreadable.
+
+    Parameters
+    ----------
+    X : array-like of length n_samples
+        Samples; none is skipped where these are no files.
+    *embedded : array-like of length n_samples
+        What transformers made of the same samples.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_samples,), dtype=bool, or None
+        Whose embedding is wholly NaN; None where none is.
+    """
+    if not is_files(X):
+        return None
+    blank = [
+        np.isnan(E).all(axis=1)
+        for E in map(np.asarray, embedded)
+        if E.ndim == 2 and E.dtype.kind == "f"
+    ]
+    rows = np.any(blank, axis=0) if blank else np.zeros(0, dtype=bool)
+    return rows if rows.any() else None
 
 
 def _warn_of_seen(seen: np.ndarray, samples: str, advice: str) -> None:

@@ -1,5 +1,6 @@
 """Few-shot tasks drawn from labelled samples."""
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from itertools import islice
@@ -26,6 +27,8 @@ from skfsl.utils._sklearn_private import (
 from skfsl.utils._validation import check_labels
 
 __all__ = ["EPISODE_CONSTRAINTS", "episode_blocks", "iter_episodes"]
+
+_ROOM = "skfsl.model_selection"
 
 EPISODE_CONSTRAINTS: dict = {
     "n_way": [Interval(Integral, 2, None, closed="left"), None, tuple],
@@ -366,13 +369,23 @@ def _allowed(classes, codes, groups, shots: Shots, small_classes: str) -> np.nda
     needs = f"Episodes need {shots.needed} samples of each class: {asked}{apart}."
     if small_classes == "drop":
         warnings.warn(
-            f"{needs} {found} and are left out: {named}.", UserWarning, stacklevel=4
+            f"{needs} {found} and are left out: {named}.",
+            UserWarning,
+            stacklevel=_outside(),
         )
         return np.flatnonzero(enough)
     raise ValueError(
         f"{needs} {found}: {named}. Lower n_shot or n_query, or leave these classes "
         f"out by small_classes='drop'."
     )
+
+
+def _outside() -> int:
+    """Return the stacklevel of who asked this room for episodes."""
+    frame, level = inspect.currentframe(), 0
+    while frame and frame.f_globals.get("__name__", "").startswith(_ROOM):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _have_groups(codes, groups, shots: Shots) -> np.ndarray:

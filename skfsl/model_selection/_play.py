@@ -14,11 +14,18 @@ from sklearn.utils import check_array
 
 from skfsl.exceptions import MetricMismatchWarning
 from skfsl.model_selection._draw import Block
-from skfsl.model_selection._embed import best, embed, flat, is_passthrough, unfrozen
+from skfsl.model_selection._embed import (
+    best,
+    embed,
+    flat,
+    is_passthrough,
+    unfrozen,
+    unread,
+)
 from skfsl.utils._episode_scores import prototype_scores
 from skfsl.utils._sklearn_private import _safe_indexing
 
-__all__ = ["Played", "Player"]
+__all__ = ["Played", "Player", "leave_unread"]
 
 _FLOATS = [np.float64, np.float32]
 _METRICS = ("euclidean", "cosine", "manhattan")
@@ -177,6 +184,32 @@ class Player:
             return replace(played, scores=scores)
         familiarity = np.asarray(fitted.score_samples(queries))[np.newaxis]
         return replace(played, scores=scores, familiarity=familiarity)
+
+
+def leave_unread(X: Any, players: list[Player], *columns: Any) -> tuple | None:
+    """Leave out files that some player's transformer skipped as unreadable.
+
+    Parameters
+    ----------
+    X : array-like of length n_samples
+        Samples.
+    players : list of Player
+        Of the same samples. They go on without these.
+    *columns : array-like of length n_samples or None
+        What else belongs to the samples.
+
+    Returns
+    -------
+    columns : tuple or None
+        Those of the samples that stay; None where all do.
+    """
+    rows = unread(X, *(player.X for player in players))
+    if rows is None:
+        return None
+    kept = np.flatnonzero(~rows)
+    for player in players:
+        player.X = _safe_indexing(player.X, kept)
+    return tuple(None if c is None else _safe_indexing(c, kept) for c in columns)
 
 
 def _is_classifier(last, *, in_pipeline: bool) -> bool:

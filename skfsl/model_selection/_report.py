@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 from skfsl.model_selection._episodes import EPISODE_CONSTRAINTS, episode_blocks
 from skfsl.model_selection._frames import import_pandas
 from skfsl.model_selection._merits import influences, values
-from skfsl.model_selection._play import Player
+from skfsl.model_selection._play import Player, leave_unread
 from skfsl.model_selection._report_text import report_text
 from skfsl.model_selection._summary import Summary
 from skfsl.model_selection._tally import ClassTally
@@ -220,13 +220,13 @@ def few_shot_report(
     pandas = import_pandas("few_shot_report") if output == "frame" else None
     y = check_labels(y)
     check_consistent_length(X, y)
-    labels, codes = np.unique(y, return_inverse=True)
     # All that cannot be drawn is told before anything is embedded.
-    drawn = []
-    for way, shot in settings:
-        one = {**shared, "n_way": way, "n_shot": shot, "groups": groups}
-        drawn.append(episode_blocks(labels, codes, **one))
+    labels, drawn = _draw(y, groups, settings, shared)
     player = Player(estimator, X, "few_shot_report")
+    fewer = leave_unread(X, [player], y, groups)
+    if fewer is not None:
+        y, groups = fewer
+        labels, drawn = _draw(y, groups, settings, shared)
     report = {}
     for name, (way, shot), blocks in zip(names, settings, drawn, strict=True):
         found = _play(player, y, labels, blocks, top_k)
@@ -234,6 +234,16 @@ def few_shot_report(
     if pandas is not None:
         return _frames(pandas, report)
     return report if output == "dict" else report_text(report, n_rows)
+
+
+def _draw(y, groups, settings: list, shared: dict) -> tuple[np.ndarray, list]:
+    """Return the labels, and the episodes of each setting."""
+    labels, codes = np.unique(y, return_inverse=True)
+    drawn = [
+        episode_blocks(labels, codes, n_way=way, n_shot=shot, groups=groups, **shared)
+        for way, shot in settings
+    ]
+    return labels, drawn
 
 
 def _several(value: Any) -> list:

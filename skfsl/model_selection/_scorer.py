@@ -18,7 +18,7 @@ from skfsl.model_selection._merits import (
     outside_influences,
     values,
 )
-from skfsl.model_selection._play import Player
+from skfsl.model_selection._play import Player, leave_unread
 from skfsl.model_selection._summary import Summary
 from skfsl.utils._sklearn_private import Interval
 from skfsl.utils._validation import check_labels
@@ -222,9 +222,12 @@ class EpisodicScorer(BaseEstimator):
         check_metric(self.metric, type(self).__name__)
         y = check_labels(y)
         check_consistent_length(X, y)
-        labels, codes = np.unique(y, return_inverse=True)
-        blocks = episode_blocks(labels, codes, groups=groups, **self._episodes())
+        labels, blocks = self._draw(y, groups)
         player = Player(estimator, X, type(self).__name__)
+        fewer = leave_unread(X, [player], y, groups)
+        if fewer is not None:
+            y, groups = fewer
+            labels, blocks = self._draw(y, groups)
         ranked = needs_scores(self.metric)
         wanted = "needed" if ranked else "if there" if self.return_stats else "not"
         summary = Summary(len(labels), bounds_of(self.metric))
@@ -236,6 +239,11 @@ class EpisodicScorer(BaseEstimator):
                 outside = outside_influences(self.metric, played, worth)
             summary.add(worth, played.classes, added, outside)
         return summary
+
+    def _draw(self, y, groups):
+        labels, codes = np.unique(y, return_inverse=True)
+        drawn = episode_blocks(labels, codes, groups=groups, **self._episodes())
+        return labels, drawn
 
     def _episodes(self):
         """Return the parameters of the episodes."""

@@ -11,7 +11,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skfsl.model_selection._embed import best, embed, flat, is_passthrough, unfrozen
+from skfsl.model_selection._embed import (
+    best,
+    embed,
+    flat,
+    is_passthrough,
+    unfrozen,
+    unread,
+)
 from skfsl.model_selection._leave_out import Units
 from skfsl.model_selection._named import named_estimators
 from skfsl.model_selection._support_report import (
@@ -183,11 +190,18 @@ def estimate_support_score(
     check_consistent_length(X_support, y)
     classes, codes = np.unique(y, return_inverse=True)
     units = _units(classes, codes, groups)
-    _warn_of_singles(classes, units.estimable, "example" if groups is None else "group")
     embedded = {
         name: _embed(candidate, X_support, f"classifier {name!r}" if name else "it")
         for name, candidate in candidates.items()
     }
+    skipped = unread(X_support, *(X for _, X in embedded.values()))
+    if skipped is not None:
+        kept = np.flatnonzero(~skipped)
+        embedded = {name: (c, X[kept]) for name, (c, X) in embedded.items()}
+        y, groups = y[kept], None if groups is None else _safe_indexing(groups, kept)
+        classes, codes = np.unique(y, return_inverse=True)
+        units = _units(classes, codes, groups)
+    _warn_of_singles(classes, units.estimable, "example" if groups is None else "group")
     rng = check_random_state(random_state)
     rounds = list(units.rounds(n_repeats, rng))
     tally = _Tally(classes, codes, units, rounds)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -25,8 +26,11 @@ from skfsl.exceptions import BadFilesWarning
 from skfsl.images import _decode, read_images
 from skfsl.model_selection import (
     EpisodicScorer,
+    compare_few_shot,
+    estimate_support_score,
     few_shot_report,
     iter_episodes,
+    make_episodic_scorer,
     train_test_class_split,
 )
 
@@ -252,6 +256,27 @@ def test_a_classifier_leaves_skipped_files_out(photos, with_bad):
     assert (clf.predict(photos[0]) == expected.predict(photos[0])).all()
     with pytest.raises(ValueError, match=r"\[0, 8\]"):
         clf.predict(X)
+
+
+@pytest.mark.filterwarnings("ignore::skfsl.exceptions.BadFilesWarning")
+@pytest.mark.filterwarnings("ignore::skfsl.exceptions.SeenSamplesWarning")
+def test_scores_leave_skipped_files_out(photos, with_bad):
+    X, y, _ = with_bad
+    model = siamese(on_error="skip").fit(*photos)
+    other = siamese(on_error="skip", max_epochs=0).fit(*photos)
+    clf = SiameseClassifier(FrozenEstimator(model)).fit(*photos)
+    pipe = make_pipeline(FrozenEstimator(model), PrototypeClassifier())
+    both = {"one": model, "other": other}
+    episodes = {"n_way": 3, "n_episodes": 20, "random_state": 0}
+    scorer = make_episodic_scorer(**episodes)
+    for judge in (
+        lambda X, y: scorer(model, X, y),
+        lambda X, y: scorer(clf, X, y),
+        lambda X, y: few_shot_report(pipe, X, y, **episodes),
+        lambda X, y: compare_few_shot(both, X, y, **episodes),
+        lambda X, y: estimate_support_score(pipe, X, y, random_state=0).accuracy,
+    ):
+        assert judge(X, y) == judge(*photos)
 
 
 def test_text_is_no_file(fitted):
