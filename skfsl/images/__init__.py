@@ -4,6 +4,7 @@ from skfsl.images._cache import ImageCache as ImageCache
 from skfsl.images._decode import Progress as Progress
 from skfsl.images._decode import decode as decode
 from skfsl.images._decode import raise_or_warn as raise_or_warn
+from skfsl.images._decode_image import decode_image
 from skfsl.images._files import ImageFiles as ImageFiles
 from skfsl.images._files import as_files as as_files
 from skfsl.images._files import is_files as is_files
@@ -14,4 +15,4 @@ from skfsl.images._read_images import read_images
 from skfsl.images._rows import ImageRows as ImageRows
 from skfsl.images._rows import part_of as part_of
 
-__all__ = ["read_images"]
+__all__ = ["decode_image", "read_images"]

@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -50,17 +50,21 @@ def import_pillow() -> Any:
 
 
 def read_image(
-    path: str,
+    source: str | BinaryIO,
     box: tuple[float, ...] | None,
     size: tuple[int, int],
     resize: str,
+    *,
+    max_pixels: int | None = None,
+    formats: list[str] | None = None,
 ) -> np.ndarray:
     """Read a picture, whatever its format, in RGB and in one size.
 
     Parameters
     ----------
-    path : str
-        A file that Pillow can open; of an animation the first frame is read.
+    source : str or file
+        The path of a file that Pillow can open, or one that is open; of an animation
+        the first frame is read.
     box : tuple of float or None
         (left, upper, right, lower) in pixels of the picture after its EXIF
         orientation; what lies outside of the picture is cut off.
@@ -69,6 +73,10 @@ def read_image(
     resize : {"pad", "crop", "squash"}
         Whether the whole picture is fitted in, with gray around it; the middle of it
         fills the size; or its sides are scaled each for itself.
+    max_pixels : int, default=None
+        Of the picture in the file; None is the limit of Pillow.
+    formats : list of str, default=None
+        Pillow's names of those that are tried; None is all.
 
     Returns
     -------
@@ -82,9 +90,14 @@ def read_image(
         Whatever Pillow meets in a file that is broken, or too large to be safe.
     """
     Image = import_pillow()
-    if os.stat(path).st_size == 0:  # noqa: PTH116 - paths may be any bytes
+    if _n_bytes(source) == 0:
         raise ValueError("the file is empty")
-    with Image.open(path) as image:
+    with Image.open(source, formats=formats) as image:
+        if max_pixels is not None and math.prod(image.size) > max_pixels:
+            raise ValueError(
+                f"it has {image.size[0]} x {image.size[1]} pixels, more than "
+                f"max_pixels={max_pixels}"
+            )
         turn = _orientation(image)
         width, height = image.size[::-1] if turn >= 5 else image.size
         part, fitted = _fit(_clip(box, width, height), size, resize)
@@ -132,6 +145,14 @@ def fault(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def _n_bytes(source: str | BinaryIO) -> int:
+    if isinstance(source, str | bytes):
+        return os.stat(source).st_size  # noqa: PTH116 - paths may be any bytes
+    n_bytes = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return n_bytes
 
 
 def _orientation(image: Any) -> int:
