@@ -74,14 +74,13 @@ def decode_image(
 
     Examples
     --------
+    >>> from io import BytesIO
+    >>> from PIL import Image
     >>> from skfsl.images import decode_image
-    >>> bitmap = (
-    ...     b"BM" + bytes([62, *[0] * 7, 54, 0, 0, 0, 40, 0, 0, 0, 2, 0, 0, 0, 1])
-    ...     + bytes([0, 0, 0, 1, 0, 24, *[0] * 25]) + bytes([0, 0, 255, 255, 0, 0, 0, 0])
-    ... )
-    >>> image = decode_image(bitmap, image_size=(1, 2))  # a red pixel and a blue one
-    >>> image.shape, image[:, 0, 0].tolist(), image[:, 0, 1].tolist()
-    ((3, 1, 2), [255, 0, 0], [0, 0, 255])
+    >>> Image.new("RGB", (640, 480), "red").save(uploaded := BytesIO(), "PNG")
+    >>> image = decode_image(uploaded.getvalue(), image_size=8)
+    >>> image.shape, image[:, 4, 4].tolist()
+    ((3, 8, 8), [255, 0, 0])
     >>> decode_image(b"no picture")
     Traceback (most recent call last):
         ...
