@@ -13,7 +13,7 @@ __all__ = ["load_image_table"]
 
 
 def load_image_table(
-    table, *, path="path", label="label", box=None, root=None, return_X_y=False
+    table, *, path="path", label="label", box="auto", root=None, return_X_y=False
 ):
     """Load the paths of images, their labels and perhaps boxes, from a table.
 
@@ -31,10 +31,11 @@ def load_image_table(
         Column of the paths.
     label : str, default="label"
         Column of the class labels.
-    box : str or sequence of 4 str, default=None
+    box : str, sequence of 4 str or None, default="auto"
         Column of boxes (left, upper, right, lower) in pixels, or the four columns of
-        their sides. Where all four are empty, it is the whole picture. None: all
-        pictures are whole.
+        their sides. Where all four are empty, it is the whole picture. "auto" is the
+        column "box", if there is one. None: all pictures are whole. In a CSV file a box
+        is four numbers with commas or spaces between them.
     root : str or path-like, default=None
         Folder that paths start from. None is the folder of the CSV file, and where
         the program runs for a data frame.
@@ -47,7 +48,7 @@ def load_image_table(
         With the fields:
 
         data : ndarray of shape (n_samples,) or (n_samples, 2), dtype=object
-            Paths as str; with `box`, a second column of tuples of four numbers, or
+            Paths as str; with boxes, a second column of tuples of four numbers, or
             None.
         target : ndarray of shape (n_samples,), int64
             Code of the class, an index into `target_names`.
@@ -87,15 +88,17 @@ def load_image_table(
     if isinstance(table, str | os.PathLike):
         root = Path(table).parent if root is None else root
         table = _read_csv(Path(table))
+    names = [
+        str(name) for name in (table if isinstance(table, dict) else table.columns)
+    ]
+    if box == "auto":
+        box = "box" if "box" in names and "box" not in (path, label) else None
     sides = [] if box is None else [box] if isinstance(box, str) else list(box)
     if len(sides) not in (0, 1, 4):
         raise ValueError(
             f"The 'box' parameter must be the name of one column or of four: left, "
             f"upper, right, lower. Got {box!r} instead."
         )
-    names = [
-        str(name) for name in (table if isinstance(table, dict) else table.columns)
-    ]
     columns = {}
     for name in [path, label, *sides]:
         if name not in names:
@@ -155,6 +158,8 @@ def _boxes(sides: list[list]) -> np.ndarray:
             if _is_empty(cells[0]):
                 continue
             cells = cells[0]
+            if isinstance(cells, str):
+                cells = cells.strip("()[] ").replace(",", " ").split()
         elif all(map(_is_empty, cells)):
             continue
         try:

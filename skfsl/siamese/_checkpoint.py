@@ -54,6 +54,13 @@ class Checkpoint:
     def __init__(self, directory: str | os.PathLike, fingerprint: str):
         self.path = Path(directory) / f"{fingerprint}.pt"
         self.n_epochs = 0
+        try:  # now, and not when the first epoch is over
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"Cannot use checkpoint={os.fspath(directory)!r}: {error.strerror}. "
+                f"Name a folder that can be made and written to."
+            ) from error
 
     def save(self, net: Any, next_stage: int | None = None) -> None:
         """Store the state of a net, after a complete epoch.
@@ -80,7 +87,6 @@ class Checkpoint:
             "validation": validation and _plain(vars(validation), _OF_VALIDATION),
             "generators": _generators(net),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
         torch.save(state, content)
         write_whole(self.path, content.getbuffer())

@@ -1,6 +1,8 @@
 """The entrance of a transformer: samples as they are, files decoded on the way in."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -109,13 +111,25 @@ def apply_to_samples(
             answers = np.full((len(files), *block.shape[1:]), empty, block.dtype)
         answers[rows] = block[: len(rows)]
 
-    for start in range(0, len(files), step):
-        block = files[start : start + step]
-        images, bad = _decode(estimator, block, size, np.inf, progress)
-        faults |= {start + i: reason for i, reason in bad.items()}
-        # After a bad one the others are looked at only, to name all that are bad.
-        if len(images) and (not faults or estimator.on_error == "skip"):
-            answer(images.whole(), start + np.delete(np.arange(len(block)), list(bad)))
+    blocks = [files[start : start + step] for start in range(0, len(files), step)]
+    start = 0
+    # The next block is decoded while this one is embedded.
+    with ThreadPoolExecutor(1) as ahead:
+
+        def read(block):
+            return ahead.submit(_decode, estimator, block, size, np.inf, progress)
+
+        coming = read(blocks[0])
+        for block, following in zip_longest(blocks, blocks[1:]):
+            images, bad = coming.result()
+            if following is not None:
+                coming = read(following)
+            faults |= {start + i: reason for i, reason in bad.items()}
+            # After a bad one the others are looked at only, to name all that are bad.
+            if len(images) and (not faults or estimator.on_error == "skip"):
+                good = np.delete(np.arange(len(block)), list(bad))
+                answer(images.whole(), start + good)
+            start += len(block)
     if tell or estimator.on_error == "raise":
         raise_or_warn(files, faults, estimator.on_error)
     if answers is None:  # how wide one would be

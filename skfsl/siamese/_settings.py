@@ -36,7 +36,12 @@ CONSTRAINTS: dict = {
     "augment": [StrOptions(set(AUGMENTATIONS)), callable, list, tuple, None],
     "views": [StrOptions(set(VIEWS)), list, tuple, None],
     "input_layout": [StrOptions({"auto", "channels_first", "channels_last"})],
-    "image_size": [Interval(numbers.Integral, 1, None, closed="left"), tuple, None],
+    "image_size": [
+        Interval(numbers.Integral, 1, None, closed="left"),
+        tuple,
+        list,
+        None,
+    ],
     "resize": [StrOptions(set(RESIZES))],
     "on_error": [StrOptions({"raise", "skip"})],
     "cache": [str, os.PathLike, None],

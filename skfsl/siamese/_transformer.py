@@ -340,11 +340,34 @@ class SiameseTransformer(
             `metric_`, they are compared by the learned metric; where that is None,
             `similarity` and `get_metric` do so.
         """
+        return self._folded(X)
+
+    def fit_transform(self, X, y=None, **fit_params):
+        """Learn the metric and embed the same samples.
+
+        Parameters
+        ----------
+        X : array-like or Tensor
+            As in `fit`.
+        y : array-like of shape (n,)
+            As in `fit`.
+        **fit_params : dict
+            `groups`, as in `fit`.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_samples, embedding_dim_)
+            As of `transform`.
+        """
+        # Its `fit` has named the files that cannot be read.
+        return self.fit(X, y, **fit_params)._folded(X, tell=False)
+
+    def _folded(self, X, *, tell=True):
         snapshot = shadow(self, fitted=True)
-        embeddings = snapshot._embed(X)  # tells whether it is fitted, first
+        embeddings = snapshot._embed(X, tell=tell)  # tells whether it is fitted, first
         return fold(snapshot.head_, embeddings, snapshot.device_)
 
-    def _embed(self, X):
+    def _embed(self, X, *, tell=True):
         check_is_fitted(self, "net_")
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
@@ -352,7 +375,7 @@ class SiameseTransformer(
             views = check_views(self.views, samples.shape[1:])
             return embed(self.net_.module_, samples, self.device_, dtype, views)
 
-        return torch.as_tensor(apply_to_samples(self, X, embedded))
+        return torch.as_tensor(apply_to_samples(self, X, embedded, tell=tell))
 
     def _trained_on(self, X):
         """Tell which samples the weights were trained on: bool, (n_samples,)."""

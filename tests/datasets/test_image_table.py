@@ -43,6 +43,14 @@ def test_boxes_of_four_columns(csv):
     assert target.tolist() == [1, 0]
 
 
+def test_a_column_named_box_is_one(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text('path,label,box\na,x,"1, 2, 3, 4.5"\nb,y,\nc,y,(1 2 3 4)\n')
+    data = load_image_table(path).data
+    assert data[:, 1].tolist() == [(1, 2, 3, 4.5), None, (1, 2, 3, 4)]
+    assert load_image_table(path, box=None).data.shape == (3,)
+
+
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_a_frame_with_columns_of_other_names(frame):
     table = frame(

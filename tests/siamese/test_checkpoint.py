@@ -240,6 +240,13 @@ def test_a_write_that_fails_leaves_the_file_before(tmp_path, monkeypatch):
     assert fit(tmp_path).fit_id_ == expected.fit_id_
 
 
+def test_a_folder_that_cannot_be_used_is_told_before_the_training(tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    with pytest.raises(OSError, match=r"Cannot use checkpoint=.*taken"):
+        fit(taken)
+
+
 def test_ctrl_c_goes_through_and_says_how_to_go_on(tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt) as caught:
         fit(tmp_path, stop=6, error=KeyboardInterrupt)

@@ -33,6 +33,7 @@ from skfsl.model_selection import (
     make_episodic_scorer,
     train_test_class_split,
 )
+from skfsl.siamese import DistanceMatrixCallback
 
 SIZE = 24
 N_CLASSES, N_EACH = 6, 5
@@ -234,6 +235,23 @@ def test_skipped_files_are_rows_of_nan(photos, with_bad, monkeypatch):
         alone = model.transform(X[:1])
     assert alone.shape == (1, expected.shape[1])
     assert np.isnan(alone).all()
+
+
+def test_fit_transform_names_skipped_files_once(photos, with_bad):
+    X, y, good = with_bad
+    model = siamese(on_error="skip", image_size=[SIZE, SIZE])
+    with pytest.warns(BadFilesWarning, match="2 of 32") as told:
+        embeddings = model.fit_transform(X, y)
+    assert len(told) == 1
+    assert (np.isnan(embeddings).all(axis=1) == ~good).all()
+    close(embeddings[good], model.transform(photos[0]))
+
+
+@pytest.mark.filterwarnings("ignore::skfsl.exceptions.BadFilesWarning")
+def test_distance_matrices_name_skipped_files(photos, with_bad):
+    watch = DistanceMatrixCallback(with_bad[0])
+    with pytest.raises(ValueError, match=r"\[0, 8\] .*drop_bad_files"):
+        siamese(on_error="skip", callbacks=[watch]).fit(*photos)
 
 
 def test_without_any_good_file_there_is_nothing_to_learn(with_bad):

@@ -360,11 +360,22 @@ def learned_distances(estimator, X, X_support=None, *, metric=None):
     if metric is None and learned is None and hasattr(last, "similarity"):
         return -np.asarray(last.similarity(Z, Z_support)), "negative similarity"
     metric = metric or learned or "euclidean"
-    Z = _embed(last, Z)
-    Z_support = None if Z_support is None else _embed(last, Z_support)
+    Z = _read(_embed(last, Z))
+    Z_support = None if Z_support is None else _read(_embed(last, Z_support))
     named = getattr(metric, "__name__", type(metric).__name__)
     name = f"{metric if isinstance(metric, str) else named} distance"
     return pairwise_distances(Z, Z_support, metric=metric), name
+
+
+def _read(Z):
+    bad = np.flatnonzero(np.isnan(np.asarray(Z)).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"The embeddings of rows {bad[:10].tolist()} are wholly NaN, as of files "
+            f"that cannot be read, and have no distances. Leave them out: "
+            f"skfsl.datasets.drop_bad_files does so."
+        )
+    return Z
 
 
 def _split(estimator):
