@@ -19,7 +19,7 @@ _CLASSES = {
     "HardPairsSampler ProductPairsSampler RandomPairsSampler",
     "skfsl.siamese": "SiameseTransformer Stage",
     "skfsl.support": "ClassSums KNeighborsClassifier Labels NeighborSet "
-    "PrototypeClassifier PrototypeSet Rows",
+    "PrototypeClassifier PrototypeSet Rows SampleIds",
     "skfsl.pipeline": "Enrolled FewShotPipeline SiameseClassifier",
     "sklearn.frozen": "FrozenEstimator",
     "sklearn.pipeline": "Pipeline",

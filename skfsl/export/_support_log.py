@@ -15,6 +15,7 @@ from skfsl.export._container import pack, unpack
 from skfsl.export._folder_store import FolderStore, SupportStore
 from skfsl.export._save import from_bytes, to_bytes
 from skfsl.pipeline import flat
+from skfsl.support import check_ids
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._validation import as_numpy, check_labels
 
@@ -22,7 +23,7 @@ __all__ = ["SupportLog"]
 
 # A journal is left to grow to the size of the snapshot, and to this many bytes.
 _LEAST = 2**20
-_METHODS = ("forget", "partial_fit")
+_METHODS = ("forget", "forget_samples", "partial_fit")
 
 
 class SupportLog:
@@ -131,7 +132,7 @@ class SupportLog:
         y : array-like of shape (n_samples,)
             Their labels.
         **params : dict
-            For the ``partial_fit`` of the model, such as `sample_weight`.
+            For the ``partial_fit`` of the model, such as `sample_weight` or `ids`.
 
         Returns
         -------
@@ -164,6 +165,21 @@ class SupportLog:
             classes = list(classes)
         labels = check_labels(np.atleast_1d(np.asarray(classes)))
         return self._change("forget", [labels], {})
+
+    def forget_samples(self, ids: Any) -> Self:
+        """Take samples out of the support set of the model, durably.
+
+        Parameters
+        ----------
+        ids : int, str or array-like of them
+            What the samples are called.
+
+        Returns
+        -------
+        self : SupportLog
+            As of `forget`.
+        """
+        return self._change("forget_samples", [check_ids(ids)], {})
 
     def compact(self) -> Self:
         """Put a snapshot of the model in the place of the journal.

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_consistent_length
 from skfsl.exceptions import StaleSupportError
 from skfsl.pipeline._class_scores import References, references
 from skfsl.pipeline._steps import unfrozen
-from skfsl.support import Labels, PrototypeSet, drop_blanks
+from skfsl.support import Labels, PrototypeSet, Rows, SampleIds, drop_blanks
 from skfsl.utils._publish import shadow
 from skfsl.utils._validation import as_numpy
 
@@ -106,10 +106,10 @@ class Enrolled:
         return (Enrolled, (self._support, self._fit_id))
 
     @staticmethod
-    def of(metric: Any, X: Any, y: np.ndarray) -> "Enrolled":
+    def of(metric: Any, X: Any, y: np.ndarray, ids: Any = None) -> "Enrolled":
         """Enrol the first samples."""
-        embeddings, y = _embed_labelled(metric, X, y)
-        support = PrototypeSet.of(embeddings, y, None, keep_samples=True)
+        embeddings, y, ids = _embed_labelled(metric, X, y, ids)
+        support = PrototypeSet.of(embeddings, y, None, keep_samples=True, ids=ids)
         return Enrolled(support, metric.fit_id_)
 
     @property
@@ -123,9 +123,19 @@ class Enrolled:
         return self._support.positions
 
     @property
+    def samples(self) -> Rows:
+        """Embeddings, codes and weights of all examples, in the order of arrival."""
+        return self._support.samples  # type: ignore[return-value]
+
+    @property
+    def ids(self) -> SampleIds:
+        """The ids of all examples."""
+        return self._support.ids  # type: ignore[return-value]
+
+    @property
     def embeddings(self) -> np.ndarray:
         """All examples, in the order of arrival."""
-        return self._support.samples.columns[0]  # type: ignore[union-attr]
+        return self.samples.columns[0]
 
     @property
     def prototypes(self) -> np.ndarray:
@@ -141,16 +151,20 @@ class Enrolled:
         """How many examples each class has, in float64."""
         return self._support.counts
 
-    def add(self, metric: Any, X: Any, y: np.ndarray) -> "Enrolled":
+    def add(self, metric: Any, X: Any, y: np.ndarray, ids: Any = None) -> "Enrolled":
         """Return the support set with samples added."""
         self.check_metric(metric)
-        embeddings, y = _embed_labelled(metric, X, y)
-        support = self._support.add(embeddings, y, None, keep_samples=True)
+        embeddings, y, ids = _embed_labelled(metric, X, y, ids)
+        support = self._support.add(embeddings, y, None, keep_samples=True, ids=ids)
         return Enrolled(support, self._fit_id)
 
     def without(self, classes: Any) -> "Enrolled":
         """Return the support set with classes taken out."""
         return Enrolled(self._support.without(classes), self._fit_id)
+
+    def only(self, stays: np.ndarray) -> "Enrolled":
+        """Return the support set of some samples; bool, (n_samples,)."""
+        return Enrolled(self._support.only(stays), self._fit_id)
 
     def check_metric(self, metric: Any) -> None:
         """Raise where the metric is not the one of the embeddings.
@@ -180,7 +194,7 @@ class Enrolled:
         return references(*self._examples, aggregation)
 
     def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        embeddings, codes, _ = self._support.samples.columns  # type: ignore[union-attr]
+        embeddings, codes, _ = self.samples.columns
         position = self.labels.rank[codes]
         if (position[1:] < position[:-1]).any():
             order = np.argsort(position, kind="stable")
@@ -188,7 +202,7 @@ class Enrolled:
         return embeddings, np.searchsorted(position, np.arange(len(self.labels)))
 
 
-def _embed_labelled(metric: Any, X: Any, y: np.ndarray) -> tuple:
+def _embed_labelled(metric: Any, X: Any, y: np.ndarray, ids: Any) -> tuple:
     embeddings = embed(metric, X)
     check_consistent_length(embeddings, y)
-    return drop_blanks(embeddings, y)
+    return drop_blanks(embeddings, y, ids)

@@ -57,8 +57,8 @@ class FewShotPipeline(Pipeline):
         The steps by name.
     classes_ : ndarray of shape (n_classes,)
         The sorted labels that the last step knows. Only where it is a classifier.
-    support_ : object
-        That of the last step, where it has one; this package's classifiers do not.
+    support_ : :class:`~sklearn.utils.Bunch`
+        The support set of the last step as a table, where it has one.
     n_features_in_ : int
         Number of features seen by the first step in :meth:`fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -221,6 +221,24 @@ class FewShotPipeline(Pipeline):
             The pipeline, without these classes.
         """
         self._last_step().forget(classes)
+        return self
+
+    @available_if(last_step_has("forget_samples"))
+    def forget_samples(self, ids):
+        """Take samples out of the support set of the last step.
+
+        Parameters
+        ----------
+        ids : int, str or array-like of them
+            What the samples are called: as in ``laststep__ids`` of :meth:`partial_fit`
+            and :meth:`fit`, or by running numbers. See `support_`.
+
+        Returns
+        -------
+        self : FewShotPipeline
+            The pipeline, without these samples, and classes that have no other.
+        """
+        self._last_step().forget_samples(ids)
         return self
 
     @property

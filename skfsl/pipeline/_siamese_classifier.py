@@ -14,6 +14,7 @@ from skfsl.support import (
     OPEN_SET_CONSTRAINTS,
     ScoringMixin,
     check_declared,
+    check_ids,
     choose_rows,
     drop_blanks,
 )
@@ -83,6 +84,13 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
 
     counts_ : ndarray of shape (n_classes,)
         Number of examples of each class. Read-only.
+
+    support_ : :class:`~sklearn.utils.Bunch`
+        The stored samples in the order of arrival, as columns of shape (n_samples,):
+        `id` (see `ids` of `fit`), `label`, `distance` (euclidean, of its embedding
+        from the prototype), `class_count` (samples of its class) and `class_spread`
+        (the root mean square of their distances). ``pd.DataFrame(clf.support_)`` makes
+        a frame of it.
 
     siamese_ : SiameseTransformer or FrozenEstimator
         The fitted metric. Its `transform`, `similarity` and `history_` are there.
@@ -230,7 +238,7 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y, groups=None, *, ids=None):
         """Learn the metric, and make a support set of all samples.
 
         Parameters
@@ -246,6 +254,10 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             What the classes belong to, for the transformer's sampler. Metadata routing
             leaves them out unless ``set_fit_request(groups=True)`` asks for them.
 
+        ids : array-like of int or str, shape (n_samples,), default=None
+            What the samples are called in `forget_samples` and `support_`, each by
+            another one. None: by running numbers, in the order of arrival.
+
         Returns
         -------
         self : SiameseClassifier
@@ -254,17 +266,19 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X or y holds NaN or infinity, if their lengths differ, or if there are
-            no pairs to learn from.
+            If X or y holds NaN or infinity, if their lengths differ, if there are no
+            pairs to learn from, or if an id occurs twice.
         TypeError
             If `siamese` is no SiameseTransformer, or if y mixes strings and numbers.
         """
         with self._updating(fitted=False) as work:
-            work._learn(*drop_blanks(X, check_labels(y), groups))
+            y = check_labels(y)
+            ids = None if ids is None else check_ids(ids, len(y))
+            work._learn(*drop_blanks(X, y, groups, ids))
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X, y, classes=None, *, ids=None):
         """Add samples to the support set, of known classes and of new ones.
 
         The metric stays as it is; unfitted, this is `fit`.
@@ -281,6 +295,10 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             Not needed. Where it is given, the labels of `y` have to be among them; it
             has no other effect.
 
+        ids : array-like of int or str, shape (n_samples,), default=None
+            As in `fit`, of one kind with those before. Given once, they have to be
+            given always.
+
         Returns
         -------
         self : SiameseClassifier
@@ -290,30 +308,32 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             As in `fit`; if the samples are of another kind; if a label of y is not in
-            `classes`.
+            `classes`; if an id is stored already.
         TypeError
-            If the labels are of another kind, as strings after integers.
+            If the labels or ids are of another kind, as strings after integers.
         StaleSupportError
             If `siamese_` was trained on since the support set was enrolled.
         """
         with self._updating() as work:
-            X, y = drop_blanks(X, check_labels(y))
+            y = check_labels(y)
+            ids = None if ids is None else check_ids(ids, len(y))
+            X, y, ids = drop_blanks(X, y, ids)
             check_declared(classes, y)
             if "_support" in work.__dict__:
-                work._support = work._support.add(metric_of(work.siamese_), X, y)
+                work._support = work._support.add(metric_of(work.siamese_), X, y, ids)
             else:
-                work._learn(X, y, None)
+                work._learn(X, y, None, ids)
         return self
 
-    def _learn(self, X, y, groups):
+    def _learn(self, X, y, groups, ids):
         self.siamese_ = fit_metric(self.siamese, X, y, groups)
         if not isinstance(self.siamese, FrozenEstimator):
             held_out = self.siamese_.validation_classes_
             self._trained_on_classes(np.setdiff1d(y, held_out))
-        self._support = Enrolled.of(metric_of(self.siamese_), X, y)
+        self._support = Enrolled.of(metric_of(self.siamese_), X, y, ids)
 
-    def _without(self, classes):
-        self._support = self._support.without(classes)
+    def _take_up(self, support):
+        self._support = support
 
     def _episode_steps(self):
         """Return what embeds samples, and what classifies embeddings as this does."""

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skfsl.support._blank_rows import around_blanks, drop_blanks
 from skfsl.support._episodes import score_by_neighbors
+from skfsl.support._ids import SampleIds, check_ids
 from skfsl.support._labels import Labels, check_declared
 from skfsl.support._neighbor_search import (
     kneighbors,
@@ -113,6 +114,13 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     n_samples_fit_ : int
         Number of samples stored.
 
+    support_ : :class:`~sklearn.utils.Bunch`
+        The stored samples in the order of arrival, as columns of shape (n_samples,):
+        `id` (see `ids` of `fit`), `label`, `distance` (euclidean, from the mean of its
+        class), `class_count` (samples of its class) and `class_spread` (the root mean
+        square of their distances). ``pd.DataFrame(clf.support_)`` makes a frame of it.
+        Only where `partial_fit` is possible.
+
     outputs_2d_ : bool
         Whether `y` had several columns in `fit`.
 
@@ -188,7 +196,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         self.reject = reject
         self.threshold = threshold
 
-    def fit(self, X, y):
+    def fit(self, X, y, *, ids=None):
         """Make a support set of samples, in place of the one that was there.
 
         Parameters
@@ -201,6 +209,11 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
                 (n_samples, n_outputs)
             Their labels.
 
+        ids : array-like of int or str, shape (n_samples,), default=None
+            What the samples are called in `forget_samples` and `support_`, each by
+            another one. None: by running numbers, in the order of arrival. Only where
+            `partial_fit` is possible.
+
         Returns
         -------
         self : object
@@ -209,16 +222,17 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         Raises
         ------
         ValueError
-            If X or y is not what scikit-learn's classifier takes.
+            If X or y is not what scikit-learn's classifier takes, or if an id occurs
+            twice.
         TypeError
             If y mixes strings and numbers.
         """
         with self._updating(fitted=False) as work:
-            work._learn(X, y)
+            work._learn(X, y, ids)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y, classes=None):
+    def partial_fit(self, X, y, classes=None, *, ids=None):
         """Add samples to the support set, of known classes and of new ones.
 
         The result is that of one `fit` on all samples, in the order they came;
@@ -236,6 +250,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             Not needed. Where it is given, the labels of `y` have to be among them;
             it has no other effect.
 
+        ids : array-like of int or str, shape (n_samples,), default=None
+            As in `fit`, of one kind with those before. Given once, they have to be
+            given always.
+
         Returns
         -------
         self : object
@@ -245,11 +263,12 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         ------
         ValueError
             If the number of features or their names are not those of `fit`; if a
-            label of y is not in `classes`; under a tree algorithm, with
-            metric="precomputed", after a fit on sparse input or several outputs; if
-            `metric`, `p` or `metric_params` has changed since.
+            label of y is not in `classes`; if an id is stored already; under a tree
+            algorithm, with metric="precomputed", after a fit on sparse input or several
+            outputs; if `metric`, `p` or `metric_params` has changed since.
         TypeError
-            If X is sparse, or labels are of another kind, as strings after integers.
+            If X is sparse, or labels or ids are of another kind, as strings after
+            integers.
         """
         with self._updating() as work:
             check_can_grow(work, "partial_fit")
@@ -257,20 +276,31 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             y = check_labels(y)
             check_declared(classes, y)
             if "_fit_method" in work.__dict__:
-                work._enrol(X, y)
+                work._enrol(X, y, ids)
             else:
-                work._learn(X, y)
+                work._learn(X, y, ids)
         return self
 
-    def _learn(self, X, y):
+    def _learn(self, X, y, ids):
         """Fit as scikit-learn does; keep what can grow."""
         self._support = None
+        self._fit_samples(X, y, ids)
+        if ids is not None and self._support is None:
+            raise ValueError(
+                "ids are those of samples that may come and go, which trees, sparse "
+                "data, several outputs and precomputed distances do not allow. Leave "
+                "them out."
+            )
+
+    def _fit_samples(self, X, y, ids):
         if y is None or sparse.issparse(y) or n_outputs(y) > 1:
             self._fit_with_algorithm(X, y)
             return
         y = check_labels(y)
+        if ids is not None:
+            ids = check_ids(ids, len(y))
         if self.metric != "precomputed":  # where rows and columns are the same samples
-            X, y = drop_blanks(X, y)
+            X, y, ids = drop_blanks(X, y, ids)
         labels, codes = Labels.of(y)
         # Labels are encoded here; scikit-learn gets a stand-in to give no advice on.
         self._fit_with_algorithm(X, np.zeros(len(codes), dtype=np.intp))
@@ -285,7 +315,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         if samples is self._fit_X:  # the caller's own, perhaps
             samples = samples.copy()
         rows, params = Rows(samples, codes), metric_of(self)
-        self._support = NeighborSet(labels, rows, all_unit, params)
+        sample_ids = SampleIds.of(ids, len(codes))
+        self._support = NeighborSet(labels, rows, all_unit, params, sample_ids)
         # Read off the support set from now on.
         self.__dict__.update(_fit_X=None, _y=None)
 
@@ -298,18 +329,19 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         super().fit(X, y)
         self.algorithm = algorithm
 
-    def _enrol(self, X, y):
+    def _enrol(self, X, y, ids):
         support = self._support
         check_metric(self, support.fitted_with)
-        X, y = drop_blanks(X, y)
+        if ids is not None:
+            ids = check_ids(ids, len(y))
+        X, y, ids = drop_blanks(X, y, ids)
         X = self._check_samples(X)
         check_consistent_length(X, y)
         X, all_unit = as_stored(X, self.effective_metric_)
-        self._take_up(support.add(X, y, all_unit))
+        self._take_up(support.add(X, y, all_unit, ids))
 
-    def _without(self, classes):
-        check_can_grow(self, "forget")
-        self._take_up(self._support.without(classes))
+    def _check_can_change(self, method):
+        check_can_grow(self, method)
 
     def _take_up(self, support):
         self._support = support

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skfsl.support._blank_rows import drop_blanks
 from skfsl.support._episodes import score_by_prototypes
+from skfsl.support._ids import check_ids
 from skfsl.support._labels import check_declared
 from skfsl.support._leave_one_out import leave_one_out_scores
 from skfsl.support._likelihood_ratio import left_out, ratio_of
@@ -93,6 +94,13 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
 
     prototypes_ : ndarray of shape (n_classes, n_features)
         Prototype of each class, in the order of `classes_`, in float64. Read-only.
+
+    support_ : :class:`~sklearn.utils.Bunch`
+        The stored samples in the order of arrival, as columns of shape (n_samples,):
+        `id` (see `ids` of `fit`), `label`, `distance` (euclidean, from the prototype),
+        `class_count` (samples of its class) and `class_spread` (the root mean square
+        of their distances). ``pd.DataFrame(clf.support_)`` makes a frame of it. Not
+        with store="sums".
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
@@ -214,7 +222,7 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         return "_support" in self.__dict__
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, ids=None):
         """Make a support set of samples, in place of the one that was there.
 
         Parameters
@@ -228,6 +236,11 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples in the mean of their class, not negative.
 
+        ids : array-like of int or str, shape (n_samples,), default=None
+            What the samples are called in `forget_samples` and `support_`, each by
+            another one. None: by running numbers, in the order of arrival. Not with
+            store="sums".
+
         Returns
         -------
         self : object
@@ -237,16 +250,16 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If X or y holds NaN or infinity, if their lengths differ, if the weights of
-            a class sum to zero, or if `unknown_label` is in y.
+            a class sum to zero, if `unknown_label` is in y, or if an id occurs twice.
         TypeError
             If y mixes strings and numbers, or `unknown_label` is of another kind.
         """
         with self._updating(fitted=False) as work:
-            work._enrol(X, y, sample_weight, reset=True)
+            work._enrol(X, y, sample_weight, ids, reset=True)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, ids=None):
         """Add samples to the support set, of known classes and of new ones.
 
         Any labels may come at any time. The result is that of one `fit` on all
@@ -267,6 +280,10 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples in the mean of their class, not negative.
 
+        ids : array-like of int or str, shape (n_samples,), default=None
+            As in `fit`, of one kind with those before. Given once, they have to be
+            given always.
+
         Returns
         -------
         self : object
@@ -276,24 +293,25 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             As in `fit`; if the number of features or their names are not those of
-            `fit`; if a label of y is not in `classes`.
+            `fit`; if a label of y is not in `classes`; if an id is stored already.
         TypeError
-            If the labels are of another kind, as strings after integers.
+            If the labels or ids are of another kind, as strings after integers.
         """
         with self._updating() as work:
             reset = "_support" not in work.__dict__
-            work._enrol(X, y, sample_weight, reset=reset, classes=classes)
+            work._enrol(X, y, sample_weight, ids, reset=reset, classes=classes)
         return self
 
-    def _get_fitted_attr_html(self, doc_link=""):
-        # What scikit-learn's HTML repr lists, without the numbers of the support set.
-        attributes = super()._get_fitted_attr_html(doc_link)
-        if "prototypes_" in attributes:
-            attributes["prototypes_"]["value"] = "..."
-        return attributes
-
-    def _enrol(self, X, y, sample_weight, *, reset, classes=None):
-        X, y, sample_weight = drop_blanks(X, check_labels(y), sample_weight)
+    def _enrol(self, X, y, sample_weight, ids, *, reset, classes=None):
+        y = check_labels(y)
+        if ids is not None:
+            if self.store == "sums":
+                raise ValueError(
+                    "ids are those of stored samples, and store='sums' keeps none. "
+                    "Leave them out, or set store='samples'."
+                )
+            ids = check_ids(ids, len(y))
+        X, y, sample_weight, ids = drop_blanks(X, y, sample_weight, ids)
         X = validate_data(self, X, dtype=_FLOATS, reset=reset)
         check_consistent_length(X, y)
         check_declared(classes, y)
@@ -303,10 +321,10 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             )
         make = PrototypeSet.of if reset else self._support.add
         keep_samples = self.store == "samples"
-        self._support = make(X, y, sample_weight, keep_samples=keep_samples)
+        self._support = make(X, y, sample_weight, keep_samples=keep_samples, ids=ids)
 
-    def _without(self, classes):
-        self._support = self._support.without(classes)
+    def _take_up(self, support):
+        self._support = support
 
     def _score_episodes(self, X, codes, blocks):
         return score_by_prototypes(self, X, codes, blocks)

@@ -86,20 +86,3 @@ class Rows:
     def take(self, index: np.ndarray) -> "Rows":
         """Return the rows at `index` (positions or a mask), in a block of their own."""
         return Rows(*(column[index] for column in self.columns))
-
-    def keep_codes(self, kept: np.ndarray, n_codes: int) -> "Rows":
-        """Return the rows of some classes, whose codes become 0, 1, ... in turn.
-
-        Parameters
-        ----------
-        kept : ndarray of shape (n_kept,), dtype=intp
-            Codes of the classes that stay, in the order of their new codes.
-        n_codes : int
-            Number of codes before. They are the second column.
-        """
-        renamed = np.full(n_codes, -1)
-        renamed[kept] = np.arange(len(kept))
-        codes = renamed[self.columns[1]]
-        rows = self.take(codes >= 0)
-        first, _, *others = rows.columns
-        return Rows(first, codes[codes >= 0], *others)

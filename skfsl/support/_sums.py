@@ -39,7 +39,12 @@ class ClassSums:
         return ClassSums(rows, np.empty(0, dtype=np.intp))
 
     def add(
-        self, X: np.ndarray, codes: np.ndarray, weight: np.ndarray | None
+        self,
+        X: np.ndarray,
+        codes: np.ndarray,
+        weight: np.ndarray | None,
+        *,
+        anew: bool = False,
     ) -> "ClassSums":
         """Return the sums with samples added.
 
@@ -51,6 +56,8 @@ class ClassSums:
             Their classes; new ones follow those known without a gap.
         weight : ndarray of shape (n_samples,) or None
             Their weights.
+        anew : bool, default=False
+            Whether the classes of these samples start from nothing.
 
         Raises
         ------
@@ -63,9 +70,10 @@ class ClassSums:
         n_known = np.searchsorted(touched, n_old)
         rows = self._at[touched[:n_known]]
         old_sums, old_weights = self._rows.columns
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums[:n_known] += old_sums[rows]
-            weights[:n_known] += old_weights[rows]
+        if not anew:
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums[:n_known] += old_sums[rows]
+                weights[:n_known] += old_weights[rows]
         if not (np.isfinite(sums).all() and np.isfinite(weights).all()):
             raise ValueError(
                 "X or sample_weight is too large: the sums of some classes overflow "

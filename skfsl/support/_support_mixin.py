@@ -8,11 +8,13 @@ from numbers import Real
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skfsl.support._blank_rows import around_blanks, blank_rows
 from skfsl.support._labels import check_unknown_label, warn_if_disjoint
 from skfsl.support._open_set import Familiar, rejection_threshold
+from skfsl.support._support_table import check_has_samples, support_table
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._sklearn_private import Interval, StrOptions, _safe_indexing
 from skfsl.utils._validation import as_numpy
@@ -37,10 +39,10 @@ class SupportMixin:
     Readers work on a snapshot, writers on a copy of the fitted state that takes its
     place in one step. A call that raises leaves the estimator as it was.
 
-    Subclasses have their support set in ``_support`` and define ``_without``,
-    ``_checked``, which makes of queries what is scored, ``_best``, the score of the
-    nearest class, ``_left_out``, the scores of stored samples without themselves, and
-    ``_scored_by``, the settings that scores depend on.
+    Subclasses have their support set in ``_support`` and define ``_take_up``, which
+    puts another one in its place, ``_checked``, which makes of queries what is scored,
+    ``_best``, the score of the nearest class, ``_left_out``, the scores of stored
+    samples without themselves, and ``_scored_by``, the settings that scores depend on.
     """
 
     _doc_link_module = "skfsl"
@@ -72,10 +74,65 @@ class SupportMixin:
         """
         with self._updating() as work:
             check_is_fitted(work)
-            work._without(classes)
+            work._check_can_change("forget")
+            work._take_up(work._support.without(classes))
         return self
 
-    def _without(self, classes):
+    def forget_samples(self, ids):
+        """Take samples out of the support set; a class without samples goes, too.
+
+        The result is that of `fit` on what remains: prototypes are computed anew from
+        it. A label is corrected by `forget_samples` and then `partial_fit`.
+
+        Parameters
+        ----------
+        ids : int, str or array-like of them
+            What the samples are called: as in `ids` of `fit` and `partial_fit`, or by
+            their running numbers, from 0, in the order of arrival, which are never
+            used again. See `support_`.
+
+        Returns
+        -------
+        self : object
+            The classifier without them.
+
+        Raises
+        ------
+        ValueError
+            If an id is not in the support set, if no class would be left, or if
+            samples are not kept one by one.
+        TypeError
+            If the ids are of another kind, as strings where they are integers.
+        """
+        with self._updating() as work:
+            check_is_fitted(work)
+            work._check_can_change("forget_samples")
+            support = work._support
+            check_has_samples(support, "forget_samples")
+            work._take_up(support.only(support.ids.others(ids)))
+        return self
+
+    @property
+    def support_(self):
+        support = self.__dict__.get("_support")
+        if support is None or support.samples is None:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute 'support_': it is "
+                f"not fitted, or keeps no samples that may be taken out."
+            )
+        return Bunch(**support.cached("table", lambda: support_table(support)))
+
+    def _get_fitted_attr_html(self, doc_link=""):
+        # What scikit-learn's HTML repr lists, without the numbers of the support set.
+        attributes = super()._get_fitted_attr_html(doc_link)
+        for name in {"prototypes_", "support_"} & set(attributes):
+            attributes[name]["value"] = "..."
+        return attributes
+
+    def _check_can_change(self, method):
+        """Raise where classes and samples cannot be taken out."""
+
+    def _take_up(self, support):
         raise NotImplementedError
 
     def score(self, X, y, sample_weight=None):

@@ -1,7 +1,10 @@
 """Support sets, each one an immutable state: growing one answers another."""
 
+from typing import Any
+
 import numpy as np
 
+from skfsl.support._ids import SampleIds
 from skfsl.support._labels import Labels
 from skfsl.support._store import Rows
 from skfsl.support._sums import ClassSums
@@ -10,9 +13,12 @@ from skfsl.utils._scores import Scorer
 __all__ = ["NeighborSet", "PrototypeSet"]
 
 
-class _Derived:
+class _SupportSet:
     """A state that never changes, and what is derived from it."""
 
+    labels: Labels
+    samples: Rows | None
+    ids: SampleIds | None
     _cache: dict
 
     def cached(self, key, make):
@@ -23,18 +29,61 @@ class _Derived:
         except KeyError:
             return self._cache.setdefault(key, make())
 
+    def without(self, classes: Any) -> Any:
+        """Return the support set with classes taken out."""
+        labels, kept = self.labels.without(classes)
+        stays = None
+        if self.samples is not None:
+            stays = np.isin(self.samples.columns[1], kept)
+        return self._cut(labels, kept, stays)
 
-class PrototypeSet(_Derived):
+    def only(self, stays: np.ndarray) -> Any:
+        """Return the support set of some samples, and of the classes that have any.
+
+        Parameters
+        ----------
+        stays : ndarray of shape (n_samples,), dtype=bool
+            Which samples stay.
+        """
+        codes = self.samples.columns[1]  # type: ignore[union-attr]
+        left = np.bincount(codes[stays], minlength=len(self.labels))
+        gone = self.labels.classes[left[self.labels.codes] == 0]
+        return self._cut(*self.labels.without(gone), stays)
+
+    def _cut(self, labels: Labels, kept: np.ndarray, stays: np.ndarray | None) -> Any:
+        """Return what is left: its labels, their former codes, and which samples."""
+        raise NotImplementedError
+
+    def _rows_of(self, kept: np.ndarray, stays: np.ndarray) -> tuple[Rows, SampleIds]:
+        """Return samples that stay, and their ids; their classes get new codes."""
+        samples: Any = self.samples
+        ids: Any = self.ids
+        renamed = np.full(len(self.labels), -1)
+        renamed[kept] = np.arange(len(kept))
+        first, codes, *others = samples.take(stays).columns
+        return Rows(first, renamed[codes], *others), ids.take(stays)
+
+
+class PrototypeSet(_SupportSet):
     """Support set of prototypes."""
 
-    def __init__(self, labels: Labels, sums: ClassSums, samples: Rows | None) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        sums: ClassSums,
+        samples: Rows | None,
+        ids: SampleIds | None = None,
+    ) -> None:
         self.labels = labels
         self.sums = sums
         self.samples = samples
+        if ids is None and samples is not None:
+            ids = SampleIds.of(None, len(samples))
+        self.ids = ids
         self._cache: dict = {}
 
     def __reduce__(self) -> tuple:
-        return (PrototypeSet, (self.labels, self.sums, self.samples))
+        return (PrototypeSet, (self.labels, self.sums, self.samples, self.ids))
 
     @property
     def positions(self) -> np.ndarray:
@@ -62,39 +111,46 @@ class PrototypeSet(_Derived):
             (key, np.dtype(dtype)), lambda: Scorer(metric, self.prototypes, dtype)
         )
 
-    def add(self, X, y, weight, *, keep_samples: bool) -> "PrototypeSet":
+    def add(self, X, y, weight, *, keep_samples: bool, ids=None) -> "PrototypeSet":
         labels, codes = self.labels.add(y)
         sums = self.sums.add(X, codes, weight)
         if len(labels) > len(self.labels):
             _check_weights(labels, sums)
-        samples = self.samples if keep_samples else None
-        if samples is not None:
-            samples = samples.append(X, codes, _ones_or(weight, len(X)))
-        elif keep_samples:
+        if not keep_samples:
+            return PrototypeSet(labels, sums, None)
+        if self.samples is None or self.ids is None:
             raise ValueError(
                 "store='samples' cannot take up a support set that was kept as sums: "
                 "its samples are gone. Set store='sums', or call fit with all samples."
             )
-        return PrototypeSet(labels, sums, samples)
+        samples_ids = self.ids.add(ids, len(X))
+        samples = self.samples.append(X, codes, _ones_or(weight, len(X)))
+        return PrototypeSet(labels, sums, samples, samples_ids)
 
-    def without(self, classes) -> "PrototypeSet":
-        labels, kept = self.labels.without(classes)
+    def _cut(self, labels, kept, stays) -> "PrototypeSet":
         sums = self.sums.keep(kept)
-        samples = self.samples
-        if samples is not None:
-            samples = samples.keep_codes(kept, len(self.labels))
-        return PrototypeSet(labels, sums, samples)
+        if stays is None:
+            return PrototypeSet(labels, sums, None)
+        samples, ids = self._rows_of(kept, stays)
+        X, codes, weight = samples.columns
+        # Of classes that lost samples anew, from what is left: nothing is subtracted.
+        lost = np.unique(self.samples.columns[1][~stays])  # type: ignore[union-attr]
+        anew = np.isin(codes, np.flatnonzero(np.isin(kept, lost)))
+        if anew.any():
+            sums = sums.add(X[anew], codes[anew], weight[anew], anew=True)
+            _check_weights(labels, sums)
+        return PrototypeSet(labels, sums, samples, ids)
 
     @staticmethod
-    def of(X, y, weight, *, keep_samples: bool) -> "PrototypeSet":
+    def of(X, y, weight, *, keep_samples: bool, ids=None) -> "PrototypeSet":
         labels, codes = Labels.of(y)
         sums = ClassSums.empty(X.shape[1]).add(X, codes, weight)
         _check_weights(labels, sums)
-        samples = None
-        if keep_samples:
-            # A copy: the support set does not follow what happens to the caller's X.
-            samples = Rows(np.array(X), codes, _ones_or(weight, len(X)))
-        return PrototypeSet(labels, sums, samples)
+        if not keep_samples:
+            return PrototypeSet(labels, sums, None)
+        # A copy: the support set does not follow what happens to the caller's X.
+        samples = Rows(np.array(X), codes, _ones_or(weight, len(X)))
+        return PrototypeSet(labels, sums, samples, SampleIds.of(ids, len(X)))
 
 
 def _locked(values: np.ndarray) -> np.ndarray:
@@ -116,7 +172,7 @@ def _check_weights(labels: Labels, sums: ClassSums) -> None:
         )
 
 
-class NeighborSet(_Derived):
+class NeighborSet(_SupportSet):
     """Support set of nearest neighbors.
 
     Parameters
@@ -129,19 +185,30 @@ class NeighborSet(_Derived):
         Whether every sample has length one, as under the cosine metric.
     fitted_with : dict
         The parameters that distances depend on, by name, as they were in `fit`.
+    ids : SampleIds, default=None
+        The ids of the samples; running numbers by default.
     """
 
+    samples: Rows
+    ids: SampleIds
+
     def __init__(
-        self, labels: Labels, samples: Rows, all_unit: bool, fitted_with: dict
+        self,
+        labels: Labels,
+        samples: Rows,
+        all_unit: bool,
+        fitted_with: dict,
+        ids: SampleIds | None = None,
     ) -> None:
         self.labels = labels
         self.samples = samples
         self.all_unit = all_unit
         self.fitted_with = fitted_with
+        self.ids = SampleIds.of(None, len(samples)) if ids is None else ids
         self._cache: dict = {}
 
     def __reduce__(self) -> tuple:
-        state = (self.labels, self.samples, self.all_unit, self.fitted_with)
+        state = (self.labels, self.samples, self.all_unit, self.fitted_with, self.ids)
         return (NeighborSet, state)
 
     @property
@@ -153,16 +220,21 @@ class NeighborSet(_Derived):
         """Return the classes of some samples, as positions in classes_."""
         return self.labels.rank[self.samples.columns[1][indices]]
 
-    def add(self, X: np.ndarray, y: np.ndarray, all_unit: bool) -> "NeighborSet":
+    def add(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        all_unit: bool,
+        ids: np.ndarray | None = None,
+    ) -> "NeighborSet":
         """Return the support set with samples added."""
         labels, codes = self.labels.add(y)
+        all_ids = self.ids.add(ids, len(X))
         samples = self.samples.append(X, codes)
         return NeighborSet(
-            labels, samples, self.all_unit and all_unit, self.fitted_with
+            labels, samples, self.all_unit and all_unit, self.fitted_with, all_ids
         )
 
-    def without(self, classes: object) -> "NeighborSet":
-        """Return the support set with classes taken out."""
-        labels, kept = self.labels.without(classes)
-        samples = self.samples.keep_codes(kept, len(self.labels))
-        return NeighborSet(labels, samples, self.all_unit, self.fitted_with)
+    def _cut(self, labels, kept, stays) -> "NeighborSet":
+        samples, ids = self._rows_of(kept, stays)
+        return NeighborSet(labels, samples, self.all_unit, self.fitted_with, ids)

@@ -419,8 +419,8 @@ def test_metadata_routing(rng):
         assert requests.partial_fit.requests["sample_weight"] is True
         clf.set_fit_request(sample_weight="support_weight")
         fitted = cross_val_score(clf, X, y, params={"support_weight": weight})
-    with pytest.raises(AttributeError):
-        KNeighborsClassifier().set_fit_request(sample_weight=True)
+        with pytest.raises(TypeError, match="sample_weight"):
+            KNeighborsClassifier().set_fit_request(sample_weight=True)
     expected = [
         PrototypeClassifier()
         .fit(X[train], y[train], sample_weight=weight[train])
