@@ -18,7 +18,7 @@ _CLASSES = {
     "skfsl.samplers": "BalancedPairsSampler ClassBalancedSampler EpisodeSampler "
     "HardPairsSampler ProductPairsSampler RandomPairsSampler",
     "skfsl.siamese": "SiameseTransformer Stage",
-    "skfsl.support": "ClassSums KNeighborsClassifier Labels NeighborSet "
+    "skfsl.support": "Calibration ClassSums KNeighborsClassifier Labels NeighborSet "
     "PrototypeClassifier PrototypeSet Rows SampleIds",
     "skfsl.pipeline": "Enrolled FewShotPipeline SiameseClassifier",
     "sklearn.frozen": "FrozenEstimator",

@@ -23,7 +23,7 @@ __all__ = ["SupportLog"]
 
 # A journal is left to grow to the size of the snapshot, and to this many bytes.
 _LEAST = 2**20
-_METHODS = ("forget", "forget_samples", "partial_fit")
+_METHODS = ("calibrate", "forget", "forget_samples", "partial_fit")
 
 
 class SupportLog:
@@ -139,13 +139,7 @@ class SupportLog:
         self : SupportLog
             On return, the samples are on the disk.
         """
-        X = np.asarray(as_numpy(X))
-        if X.dtype.kind not in "buif":
-            raise TypeError(
-                "A support log stores samples, and takes numbers. Got X of "
-                f"{X.dtype}. Read image files by skfsl.images.read_images first."
-            )
-        return self._change("partial_fit", [X, check_labels(y)], params)
+        return self._change("partial_fit", [_numbers(X), check_labels(y)], params)
 
     def forget(self, classes: Any) -> Self:
         """Take classes out of the support set of the model, durably.
@@ -180,6 +174,23 @@ class SupportLog:
             As of `forget`.
         """
         return self._change("forget_samples", [check_ids(ids)], {})
+
+    def calibrate(self, X: Any, y: Any) -> Self:
+        """Set threshold and temperature of the model from labelled queries, durably.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, ...)
+            Queries: numbers, no paths.
+        y : array-like of shape (n_queries,)
+            Their labels; `unknown_label` for queries of no class.
+
+        Returns
+        -------
+        self : SupportLog
+            The report is in `calibration_` of the classifier.
+        """
+        return self._change("calibrate", [_numbers(X), check_labels(y)], {})
 
     def compact(self) -> Self:
         """Put a snapshot of the model in the place of the journal.
@@ -227,6 +238,16 @@ class SupportLog:
                         stacklevel=3,
                     )
         return self
+
+
+def _numbers(X: Any) -> np.ndarray:
+    X = np.asarray(as_numpy(X))
+    if X.dtype.kind not in "buif":
+        raise TypeError(
+            f"A support log stores samples, and takes numbers. Got X of {X.dtype}. "
+            f"Read image files by skfsl.images.read_images first."
+        )
+    return X
 
 
 def _decoded(record: bytes) -> dict:

@@ -5,7 +5,9 @@ from sklearn.utils.metaestimators import available_if
 
 from skfsl.pipeline._steps import last_step_has
 
-__all__ = ["kneighbors", "rejection_threshold", "score_samples"]
+__all__ = [
+    "calibrate", "kneighbors", "predict_set", "rejection_threshold", "score_samples",
+]  # fmt: skip
 
 
 @available_if(last_step_has("score_samples"))
@@ -37,6 +39,46 @@ def rejection_threshold(self):
     """
     self._check_support()
     return self._last_step().rejection_threshold()
+
+
+@available_if(last_step_has("calibrate"))
+def calibrate(self, X, y):
+    """Set threshold and temperature of the last step from labelled queries.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_queries, ...)
+        Queries.
+    y : array-like of shape (n_queries,)
+        Their labels; `unknown_label` of the last step for queries of no class.
+
+    Returns
+    -------
+    calibration : object
+        That of the last step, which has it as `calibration_`.
+    """
+    self._check_support()
+    return self._last_step().calibrate(self._embed(X), y)
+
+
+@available_if(last_step_has("predict_set"))
+def predict_set(self, X, alpha=0.1):
+    """Transform X and tell which classes the last step cannot rule out.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_queries, ...)
+        Queries.
+    alpha : float, default=0.1
+        The share of queries whose set may miss the true class.
+
+    Returns
+    -------
+    sets : ndarray of shape (n_queries, n_classes), dtype=bool
+        In the order of `classes_`.
+    """
+    self._check_support()
+    return self._last_step().predict_set(self._embed(X), alpha)
 
 
 @available_if(last_step_has("kneighbors"))

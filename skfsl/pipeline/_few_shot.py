@@ -6,7 +6,13 @@ from sklearn.utils import metadata_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skfsl.pipeline._delegated import kneighbors, rejection_threshold, score_samples
+from skfsl.pipeline._delegated import (
+    calibrate,
+    kneighbors,
+    predict_set,
+    rejection_threshold,
+    score_samples,
+)
 from skfsl.pipeline._metric import (
     check_current,
     fit_ids,
@@ -99,6 +105,8 @@ class FewShotPipeline(Pipeline):
     )
     score_samples = score_samples
     rejection_threshold = rejection_threshold
+    calibrate = calibrate
+    predict_set = predict_set
     kneighbors = kneighbors
     # Checked here and handed on as it is, never routed.
     __metadata_request__partial_fit = {"classes": metadata_routing.UNUSED}

@@ -6,13 +6,18 @@ import numpy as np
 
 from skfsl.pipeline._class_scores import class_scores, pair_scores
 from skfsl.pipeline._enrolled import Enrolled
-from skfsl.support import LeftOut
+from skfsl.support import LeftOut, another_of_class
 
 __all__ = ["left_out"]
 
 
 def left_out(
-    head: Any, device: Any, support: Enrolled, aggregation: str, rows: np.ndarray
+    head: Any,
+    device: Any,
+    support: Enrolled,
+    aggregation: str,
+    rows: np.ndarray,
+    single: bool = False,
 ) -> LeftOut:
     """Score classes for stored examples, their own class without them.
 
@@ -28,6 +33,8 @@ def left_out(
         The score of a class.
     rows : ndarray of shape (n_rows,), dtype=intp
         The examples.
+    single : bool, default=False
+        Whether own scores are by one other example of the class, as if it had no more.
 
     Returns
     -------
@@ -44,6 +51,12 @@ def left_out(
     counts = support.counts[own]
     several = np.flatnonzero(counts > 1)
     scores[counts == 1, own[counts == 1]] = np.nan
+    if single:
+        others = embeddings[another_of_class(positions)[rows[several]]]
+        scores[several, own[several]] = pair_scores(
+            head, device, queries[several], others, "paired"
+        )
+        return LeftOut(scores, own)
     if aggregation == "prototype":
         queries, own, counts = queries[several], own[several], counts[several]
         full = support.prototypes[own]

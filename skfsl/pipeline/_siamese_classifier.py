@@ -95,6 +95,9 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     siamese_ : SiameseTransformer or FrozenEstimator
         The fitted metric. Its `transform`, `similarity` and `history_` are there.
 
+    calibration_ : object
+        What `calibrate` has found. Only after it, until the next `fit`.
+
     n_features_in_ : int
         Number of columns of the table seen by `fit`; only for tables.
 
@@ -367,10 +370,12 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         ):
             yield scores
 
-    def _left_out(self):
+    def _left_out(self, *, single=False):
         metric, support = self.siamese_, self._support
         rows = choose_rows(self._learnt()[support.positions])
-        return left_out(metric.head_, metric.device_, support, self.aggregation, rows)
+        return left_out(
+            metric.head_, metric.device_, support, self.aggregation, rows, single
+        )
 
     def _scored_by(self):
         return self.aggregation, self._learnt().tobytes()

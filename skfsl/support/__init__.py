@@ -3,10 +3,12 @@
 # Under their own names "as" themselves: opened for the rooms above, not for users.
 from skfsl.support._blank_rows import blank_rows as blank_rows
 from skfsl.support._blank_rows import drop_blanks as drop_blanks
+from skfsl.support._calibrate import Calibration as Calibration
 from skfsl.support._ids import SampleIds as SampleIds
 from skfsl.support._ids import check_ids as check_ids
 from skfsl.support._labels import Labels as Labels
 from skfsl.support._labels import check_declared as check_declared
+from skfsl.support._leave_one_out import another_of_class as another_of_class
 from skfsl.support._neighbors import KNeighborsClassifier
 from skfsl.support._open_set import LeftOut as LeftOut
 from skfsl.support._open_set import choose_rows as choose_rows

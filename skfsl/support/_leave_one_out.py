@@ -7,7 +7,7 @@ import numpy as np
 from skfsl.support._support_set import PrototypeSet
 from skfsl.utils._scores import unit_rows
 
-__all__ = ["leave_one_out_scores"]
+__all__ = ["another_of_class", "leave_one_out_scores", "mean_variances"]
 
 
 def leave_one_out_scores(
@@ -15,6 +15,7 @@ def leave_one_out_scores(
     metric: str | Callable,
     *,
     unbiased: bool = False,
+    single: bool = False,
     rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Score each stored sample against the prototypes of a set without it.
@@ -34,9 +35,12 @@ def leave_one_out_scores(
         Whether own scores are to be, on average, those of new queries against the
         whole set. Under "euclidean" the expected square of a distance to a mean of k
         is in proportion to 1 + 1/k, whatever the distribution, and is scaled by that
-        (by 1 - 1/k² without weights). Under "cosine" the mean of the others is divided
-        by the length of the full mean in the place of its own. Other metrics are left
-        as they are.
+        (by 1 - 1/k² without weights). Under "cosine" what a score lacks of 1 is scaled
+        by how much less it will be, the spread of all classes pooled. Other metrics are
+        left as they are.
+    single : bool, default=False
+        Whether own scores are against one other sample of the class, as if it had no
+        more, in the place of the mean of the others. These have no bias.
     rows : ndarray of shape (n_rows,), default=None
         The samples that are scored; None is all of them.
 
@@ -59,40 +63,61 @@ def leave_one_out_scores(
     X, codes, weight = support.samples.columns
     own = support.labels.rank[codes]
     counts = np.bincount(own, weight > 0)
-    if rows is not None:
-        X, own, weight = X[rows], own[rows], weight[rows]
+    at = slice(None) if rows is None else rows
+    others = X[another_of_class(own)[at]] if single else None
+    X, own, weight = X[at], own[at], weight[at]
     scores = support.scorer(metric, X.dtype).scores(X)
     scores[np.arange(len(X)), own] = _own_scores(
-        support, metric, X, own, weight.astype(np.float64), counts, unbiased
+        support, metric, X, own, weight.astype(np.float64), counts, unbiased, others
     )
     return scores
 
 
-def _own_scores(support, metric, X, own, weight, counts, unbiased):
+def another_of_class(own: np.ndarray) -> np.ndarray:
+    """Return the next sample of its class for each, the first for the last one.
+
+    Parameters
+    ----------
+    own : ndarray of shape (n_samples,), dtype=intp
+        The class of each, as a position.
+
+    Returns
+    -------
+    others : ndarray of shape (n_samples,), dtype=intp
+        Positions of samples; its own for one that is alone.
+    """
+    order = np.argsort(own, kind="stable")
+    ends = np.flatnonzero(np.diff(own[order], append=-1))
+    following = np.roll(order, -1)
+    following[ends] = order[np.append(0, ends[:-1] + 1)]
+    others = np.empty_like(order)
+    others[order] = following
+    return others
+
+
+def _own_scores(support, metric, X, own, weight, counts, unbiased, others):
     totals = support.counts
     known = counts[own] - (weight > 0) > 0
     out = np.full(len(X), np.nan)
     X, own, weight = X[known].astype(np.float64), own[known], weight[known]
-    full = support.prototypes[own]
-    rest_weight = (totals[own] - weight)[:, np.newaxis]
-    # From the mean, not from the sum: far from the origin that loses fewer digits.
-    rest = full + (full - X) * (weight[:, np.newaxis] / rest_weight)
+    if others is None:
+        full = support.prototypes[own]
+        rest_weight = (totals[own] - weight)[:, np.newaxis]
+        # From the mean, not from the sum: far from the origin that loses fewer digits.
+        rest = full + (full - X) * (weight[:, np.newaxis] / rest_weight)
+    else:
+        rest, unbiased = others[known].astype(np.float64), False
     if metric == "euclidean":
-        difference = X - rest
-        own_scores = -np.einsum("ij,ij->i", difference, difference)
+        own_scores = -_squares(X - rest)
         if unbiased:
-            own_scores *= _shrinkage(support, own, weight, totals)
+            full, rest = mean_variances(support, own, weight, totals)
+            own_scores *= (1 + full) / (1 + rest)
     elif metric == "cosine":
-        X = unit_rows(X)[0]
-        if unbiased:
-            norms = np.sqrt(np.einsum("ij,ij->i", full, full))
-            dots = np.einsum("ij,ij->i", X, rest)
-            own_scores = np.divide(
-                dots, norms, out=np.zeros_like(dots), where=norms > 0
-            )
-            np.clip(own_scores, -1, 1, out=own_scores)
-        else:
-            own_scores = np.einsum("ij,ij->i", X, unit_rows(rest)[0])
+        units = unit_rows(X)[0]
+        own_scores = np.einsum("ij,ij->i", units, unit_rows(rest)[0])
+        if unbiased and len(X):
+            variances = mean_variances(support, own, weight, totals)
+            own_scores = 1 - (1 - own_scores) * _nearer(units, X, rest, *variances)
     elif metric == "manhattan":
         own_scores = -np.abs(X - rest).sum(axis=1)
     else:
@@ -101,13 +126,31 @@ def _own_scores(support, metric, X, own, weight, counts, unbiased):
     return out
 
 
-def _shrinkage(support, own, weight, totals):
-    """Return (1 + v) / (1 + v'), v the variance of a mean in units of a sample's."""
+def _squares(X):
+    return np.einsum("ij,ij->i", X, X)
+
+
+def mean_variances(support, own, weight, totals):
+    """Return variances of the mean and of that of the others, in those of samples."""
     _, codes, weights = support.samples.columns
     squares = np.bincount(
         support.labels.rank[codes], np.square(weights, dtype=np.float64)
     )[own]
-    with_it = squares / totals[own] ** 2
+    full = squares / totals[own] ** 2
     # Rounding may leave less than nothing of a square.
-    without = np.maximum(squares - weight**2, 0) / (totals[own] - weight) ** 2
-    return (1 + with_it) / (1 + without)
+    rest = np.maximum(squares - weight**2, 0) / (totals[own] - weight) ** 2
+    return full, rest
+
+
+def _nearer(units, X, rest, full_variance, rest_variance):
+    """Return by how much 1 - cosine is less, on average, to the mean of one more."""
+    spread = np.mean(_squares(X - rest) / (1 + rest_variance))
+    length = np.mean(_squares(rest) - spread * rest_variance)
+    dot = np.mean(np.einsum("ij,ij->i", units, rest))
+    # The expected lengths of means: the fewer samples, the longer.
+    to_full, to_rest = (
+        1 - dot / np.sqrt(np.maximum(length + spread * v, 1e-300))
+        for v in (full_variance, rest_variance)
+    )
+    ratio = np.divide(to_full, to_rest, out=np.ones_like(to_rest), where=to_rest > 0)
+    return np.clip(ratio, 0, 1)

@@ -104,6 +104,9 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     effective_metric_params_ : dict
         Additional keyword arguments of the metric used.
 
+    calibration_ : object
+        What `calibrate` has found. Only after it, until the next `fit`.
+
     n_features_in_ : int
         Number of features seen during :term:`fit`.
 

@@ -9,7 +9,10 @@ import numpy as np
 from skfsl.support._blank_rows import refuse_blanks
 from skfsl.support._labels import check_unknown_label
 
-__all__ = ["Familiar", "LeftOut", "answer", "choose_rows", "rejection_threshold"]
+__all__ = [
+    "Familiar", "LeftOut", "answer", "balanced", "choose_rows", "lowest_share",
+    "rejection_threshold",
+]  # fmt: skip
 
 # Stored samples that are left out, at most: enough for any threshold.
 _MOST = 4000
@@ -129,6 +132,9 @@ def rejection_threshold(snapshot: Any) -> float:
         return snapshot.threshold
     if snapshot.reject is None:
         return -np.inf
+    calibration = snapshot._calibration()
+    if calibration is not None and calibration.threshold is not None:
+        return calibration.threshold
     reject = snapshot.reject
     if snapshot._support is None:  # trees and their like: an error that says so
         snapshot._left_out()
@@ -144,15 +150,15 @@ def _choose(left_out: Familiar, reject: Any) -> float:
     weight = 1 / np.bincount(own)[own] if len(own) else np.empty(0)
     seen = ~np.isnan(known)
     if reject != "auto":
-        at = int(reject * (seen.sum() + 1))
-        if at == 0:
+        threshold = lowest_share(known[seen], reject)
+        if threshold is None:
             _warn(
                 f"reject={reject:g} asks for {int(np.ceil(1 / reject)) - 1} examples "
                 f"or more that can be left out, of classes that have another one and "
                 f"that the metric was not trained on. There are {seen.sum()}"
             )
             return -np.inf
-        return float(np.partition(known[seen], at - 1)[at - 1])
+        return threshold
     if not np.isfinite(unknown).any():
         _warn(
             "reject='auto' leaves out examples and classes that the metric was not "
@@ -161,10 +167,16 @@ def _choose(left_out: Familiar, reject: Any) -> float:
         return -np.inf
     if not seen.any():
         return float(np.median(unknown))
-    return _balanced(known[seen], weight[seen], unknown, weight)
+    return balanced(known[seen], weight[seen], unknown, weight)
 
 
-def _balanced(known, known_weight, unknown, unknown_weight) -> float:
+def lowest_share(known: np.ndarray, share: float) -> float | None:
+    """Return what a share of queries scores below; None where there are too few."""
+    at = int(share * (len(known) + 1))
+    return float(np.partition(known, at - 1)[at - 1]) if at else None
+
+
+def balanced(known, known_weight, unknown, unknown_weight) -> float:
     """Return where most of both are told right, each taken as one half of all."""
     scores = np.concatenate([known, unknown])
     gain = np.concatenate(

@@ -102,6 +102,9 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         of their distances). ``pd.DataFrame(clf.support_)`` makes a frame of it. Not
         with store="sums".
 
+    calibration_ : object
+        What `calibrate` has found. Only after it, until the next `fit`.
+
     n_features_in_ : int
         Number of features seen during :term:`fit`.
 
@@ -331,9 +334,13 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
 
     def _ratio(self):
         """Return the likelihood ratio of this state; None for the similarity."""
-        if self.familiarity == "similarity":
+        calibration, kind = self._calibration(), self.familiarity
+        if calibration is not None:
+            # A threshold on another scale would be a number without a meaning.
+            kind = calibration.familiarity or kind
+        if kind == "similarity":
             return None
-        if self.threshold is not None and self.familiarity == "auto":
+        if self.threshold is not None and kind == "auto":
             raise ValueError(
                 f"threshold={self.threshold} is a score of one kind, and "
                 f"familiarity='auto' may choose another as classes come and go. Set "
@@ -344,12 +351,13 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             ("ratio", *self._scored_by()),
             lambda: ratio_of(support, self.metric, learnt),
         )
-        if ratio is None and self.familiarity == "likelihood_ratio":
+        if ratio is None and kind == "likelihood_ratio":
             raise ValueError(
                 "familiarity='likelihood_ratio' needs store='samples', the metric "
                 "'euclidean' or 'cosine', and classes that the metric was not trained "
                 "on, five with several examples, of two on average. Set "
-                "familiarity='auto'."
+                "familiarity='auto'; where calibrate has chosen it, call it again, or "
+                "del clf.calibration_."
             )
         return ratio
 
@@ -364,7 +372,7 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             return super()._familiar_left_out()
         return left_out(self._support, self.metric, self._learnt())
 
-    def _left_out(self):
+    def _left_out(self, *, single=False):
         support = self._support
         if support.samples is None:
             raise ValueError(
@@ -373,7 +381,9 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
                 f"temperature, or reject=None, or call fit with store='samples'."
             )
         rows = choose_rows(self._learnt()[support.positions])
-        scores = leave_one_out_scores(support, self.metric, unbiased=True, rows=rows)
+        scores = leave_one_out_scores(
+            support, self.metric, unbiased=True, single=single, rows=rows
+        )
         return LeftOut(scores, support.positions[rows])
 
     def _scored_by(self):

@@ -4,6 +4,7 @@ import numpy as np
 
 from skfsl.support._blank_rows import around_blanks
 from skfsl.support._calibration import fit_temperature
+from skfsl.support._label_sets import predict_set
 from skfsl.support._open_set import answer
 from skfsl.support._support_mixin import SupportMixin
 from skfsl.utils._scores import log_softmax, softmax
@@ -15,8 +16,11 @@ class ScoringMixin(SupportMixin):
     """What classifiers share that have a score of every class for a query.
 
     Subclasses define ``_scores``, of shape (n_queries, n_classes), ``_nearest``, the
-    position of the highest and its value, and ``_best``, the value alone.
+    position of the highest and its value, and ``_best``, the value alone; their
+    ``_left_out`` takes ``single``, as of `leave_one_out_scores`.
     """
+
+    predict_set = predict_set
 
     def predict(self, X):
         """Return the class of the highest score.
@@ -96,8 +100,14 @@ class ScoringMixin(SupportMixin):
         )
 
     def _temperature(self):
+        calibration = self._calibration()
+        if calibration is not None:
+            return calibration.temperature
         if self.temperature != "auto":
             return self.temperature
+        return self._auto_temperature()
+
+    def _auto_temperature(self):
         return self._support.cached(
             ("temperature", *self._scored_by()),
             lambda: fit_temperature(self._left_out()),

@@ -12,6 +12,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skfsl.support._blank_rows import around_blanks, blank_rows
+from skfsl.support._calibrate import calibrate, calibration_of
 from skfsl.support._labels import check_unknown_label, warn_if_disjoint
 from skfsl.support._open_set import Familiar, rejection_threshold
 from skfsl.support._support_table import check_has_samples, support_table
@@ -50,6 +51,9 @@ class SupportMixin:
         "https://skfsl.readthedocs.io/en/stable/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
+
+    calibrate = calibrate
+    _calibration = calibration_of
 
     def forget(self, classes):
         """Take classes out of the support set, with all of their samples.

@@ -18,7 +18,7 @@ from skfsl import (
     SiameseClassifier,
     SiameseTransformer,
 )
-from skfsl.support._open_set import _balanced
+from skfsl.support._open_set import balanced
 
 SMALL = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
 
@@ -324,11 +324,11 @@ def test_the_balanced_threshold_by_hand():
     # 4 and 3 known, 1, 2 and 3.5 unknown: between 2 and 3 both known and two of three
     # unknown are told right, which is the most.
     known, unknown = np.array([4.0, 3.0]), np.array([1.0, 2.0, 3.5])
-    found = _balanced(known, np.ones(2), unknown, np.ones(3))
+    found = balanced(known, np.ones(2), unknown, np.ones(3))
     assert found == 2.5
     # A heavy unknown at 3.5 is worth the known one at 3.
-    assert _balanced(known, np.ones(2), unknown, np.array([1, 1, 9.0])) == 3.75
-    assert _balanced(unknown, np.ones(3), known + 9, np.ones(2)) == -np.inf
+    assert balanced(known, np.ones(2), unknown, np.array([1, 1, 9.0])) == 3.75
+    assert balanced(unknown, np.ones(3), known + 9, np.ones(2)) == -np.inf
 
 
 def test_on_digits_unknown_digits_are_refused():
