@@ -5,6 +5,7 @@ from scipy import sparse
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier
 
+from skfsl.support._neighbor_index import by_index
 from skfsl.support._open_set import LeftOut, choose_rows
 from skfsl.utils._scores import unit_rows
 
@@ -55,7 +56,13 @@ def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
             X, as_euclidean = unit_rows(X)
     if as_euclidean:
         snapshot.metric = snapshot.effective_metric_ = "euclidean"
-    answer = KNeighborsClassifier.kneighbors(snapshot, X, n_neighbors, return_distance)
+    found = by_index(snapshot, X, n_neighbors) if grows and X is not None else None
+    if found is None:
+        answer = KNeighborsClassifier.kneighbors(
+            snapshot, X, n_neighbors, return_distance
+        )
+    else:
+        answer = found if return_distance else found[1]
     if not (as_euclidean and return_distance):
         return answer
     distances, indices = answer
@@ -88,13 +95,16 @@ def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
     return KNeighborsClassifier.kneighbors_graph(snapshot, X, n_neighbors, mode)
 
 
-def nearest_left_out(classifier) -> LeftOut:
+def nearest_left_out(classifier, *, rows: np.ndarray | None = None) -> LeftOut:
     """Score stored samples by the nearest other sample of each class.
 
     Parameters
     ----------
     classifier : KNeighborsClassifier
         One that no writer changes.
+    rows : ndarray of shape (n_rows,), dtype=intp, default=None
+        The samples that are left out. None: of classes that the metric was not
+        trained on, thousands at most.
 
     Raises
     ------
@@ -109,7 +119,8 @@ def nearest_left_out(classifier) -> LeftOut:
             f"reject=None."
         )
     X, own = support.samples.columns[0], support.positions
-    rows = choose_rows(classifier._learnt()[own])
+    if rows is None:
+        rows = choose_rows(classifier._learnt()[own])
     order = np.argsort(own, kind="stable")
     starts = np.searchsorted(own[order], np.arange(len(support.labels)))
     place = np.empty_like(order)

@@ -10,6 +10,7 @@ from skfsl.support._blank_rows import around_blanks, drop_blanks
 from skfsl.support._episodes import score_by_neighbors
 from skfsl.support._ids import SampleIds, check_ids
 from skfsl.support._labels import Labels, check_declared
+from skfsl.support._neighbor_index import index_of
 from skfsl.support._neighbor_search import (
     kneighbors,
     kneighbors_graph,
@@ -29,7 +30,7 @@ from skfsl.support._store import Rows
 from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS, SupportMixin
 from skfsl.support._support_set import NeighborSet
 from skfsl.support._votes import cast_votes, majority, shares
-from skfsl.utils._sklearn_private import _fit_context
+from skfsl.utils._sklearn_private import StrOptions, _fit_context
 from skfsl.utils._validation import check_labels
 
 __all__ = ["KNeighborsClassifier"]
@@ -78,6 +79,14 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
     n_jobs : int, default=None
         Number of parallel jobs of the search.
+
+    index : {"exact", "auto", "faiss", "hnsw"}, default="exact"
+        How neighbors are found among very many samples. "faiss" looks through the
+        nearest of several lists of samples, "hnsw" follows the links of a graph: both
+        find nearly always the nearest samples, by FAISS, under the metrics "euclidean"
+        and "cosine" and from 10,000 samples on; fewer are always searched exactly.
+        "auto" is "faiss" from 100,000 samples on, where that is possible and FAISS
+        there, and "exact" otherwise. It may be set after `fit`. See :ref:`millions`.
 
     unknown_label : int, str or other label, default=None
         What `predict` answers for queries of no class, those whose `score_samples` is
@@ -162,6 +171,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     _parameter_constraints: dict = {
         **_KNeighborsClassifier._parameter_constraints,
         **OPEN_SET_CONSTRAINTS,
+        "index": [StrOptions({"exact", "auto", "faiss", "hnsw"})],
     }
     _score_episodes = score_by_neighbors
     kneighbors = kneighbors
@@ -181,6 +191,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         metric="minkowski",
         metric_params=None,
         n_jobs=None,
+        index="exact",
         unknown_label=None,
         reject="auto",
         threshold=None,
@@ -195,6 +206,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             metric_params=metric_params,
             n_jobs=n_jobs,
         )
+        self.index = index
         self.unknown_label = unknown_label
         self.reject = reject
         self.threshold = threshold
@@ -294,6 +306,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
                 "data, several outputs and precomputed distances do not allow. Leave "
                 "them out."
             )
+        index_of(self)
 
     def _fit_samples(self, X, y, ids):
         if y is None or sparse.issparse(y) or n_outputs(y) > 1:
@@ -350,6 +363,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         self._support = support
         self.classes_ = support.labels.classes
         self.n_samples_fit_ = len(support.samples)
+        index_of(self)
 
     def _check_samples(self, X):
         """Check samples or queries; bring them to the dtype of the stored ones."""

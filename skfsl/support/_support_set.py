@@ -1,11 +1,15 @@
 """Support sets, each one an immutable state: growing one answers another."""
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from skfsl.support._ids import SampleIds
 from skfsl.support._labels import Labels
+from skfsl.support._neighbors_faiss import NeighborIndex
+from skfsl.support._scatter import Scatter
 from skfsl.support._store import Rows
 from skfsl.support._sums import ClassSums
 from skfsl.utils._scores import Scorer
@@ -111,6 +115,22 @@ class PrototypeSet(_SupportSet):
             (key, np.dtype(dtype)), lambda: Scorer(metric, self.prototypes, dtype)
         )
 
+    def scatter(self, unit: bool) -> Scatter:
+        """Return the scatter within classes, of samples or of their directions."""
+        return self.cached(
+            ("scatter", unit),
+            lambda: Scatter.of(*self.samples.columns, unit=unit),  # type: ignore[union-attr]
+        )
+
+    def _hand_on(self, to: "PrototypeSet", change: Callable) -> "PrototypeSet":
+        """Give the next state what is known of the scatter, changed as it was."""
+        for key in (("scatter", False), ("scatter", True)):
+            scatter = self._cache.get(key)
+            changed = None if scatter is None else change(scatter)
+            if changed is not None:
+                to._cache[key] = changed
+        return to
+
     def add(self, X, y, weight, *, keep_samples: bool, ids=None) -> "PrototypeSet":
         labels, codes = self.labels.add(y)
         sums = self.sums.add(X, codes, weight)
@@ -125,7 +145,8 @@ class PrototypeSet(_SupportSet):
             )
         samples_ids = self.ids.add(ids, len(X))
         samples = self.samples.append(X, codes, _ones_or(weight, len(X)))
-        return PrototypeSet(labels, sums, samples, samples_ids)
+        grown = PrototypeSet(labels, sums, samples, samples_ids)
+        return self._hand_on(grown, lambda scatter: scatter.add(X, codes, weight))
 
     def _cut(self, labels, kept, stays) -> "PrototypeSet":
         sums = self.sums.keep(kept)
@@ -139,7 +160,13 @@ class PrototypeSet(_SupportSet):
         if anew.any():
             sums = sums.add(X[anew], codes[anew], weight[anew], anew=True)
             _check_weights(labels, sums)
-        return PrototypeSet(labels, sums, samples, ids)
+        less = PrototypeSet(labels, sums, samples, ids)
+        gone = np.isin(self.samples.columns[1], lost)  # type: ignore[union-attr]
+        if 2 * np.count_nonzero(gone) > len(gone):
+            return less  # anew is cheaper
+        before = self.samples.take(gone).columns  # type: ignore[union-attr]
+        rest = samples.take(anew).columns
+        return self._hand_on(less, lambda scatter: scatter.cut(before, kept, rest))
 
     @staticmethod
     def of(X, y, weight, *, keep_samples: bool, ids=None) -> "PrototypeSet":
@@ -231,10 +258,28 @@ class NeighborSet(_SupportSet):
         labels, codes = self.labels.add(y)
         all_ids = self.ids.add(ids, len(X))
         samples = self.samples.append(X, codes)
-        return NeighborSet(
+        grown = NeighborSet(
             labels, samples, self.all_unit and all_unit, self.fitted_with, all_ids
         )
+        return self._hand_on(grown, lambda index: index.append(X))
 
     def _cut(self, labels, kept, stays) -> "NeighborSet":
         samples, ids = self._rows_of(kept, stays)
-        return NeighborSet(labels, samples, self.all_unit, self.fitted_with, ids)
+        rest = NeighborSet(labels, samples, self.all_unit, self.fitted_with, ids)
+        return self._hand_on(rest, lambda index: index.take(stays))
+
+    def index(self, kind: str) -> NeighborIndex:
+        """Return an index over the samples: what was handed on, or one made now."""
+        # Making one may take minutes: others wait for it instead of doing the same.
+        with self._cache.setdefault("lock", threading.Lock()):
+            index = self._cache.get("index")
+            if index is None or index.kind != kind:
+                index = NeighborIndex.of(kind, self.samples.columns[0])
+                self._cache["index"] = index
+            return index
+
+    def _hand_on(self, other: "NeighborSet", change: Callable) -> "NeighborSet":
+        index = self._cache.get("index")
+        if index is not None:
+            other._cache["index"] = change(index)
+        return other
