@@ -249,6 +249,18 @@ class FewShotPipeline(Pipeline):
         self._last_step().forget_samples(ids)
         return self
 
+    @available_if(last_step_has("suspicious_support"))
+    def suspicious_support(self):
+        """List samples of the last step that are nearer to another class.
+
+        Returns
+        -------
+        suspicious : :class:`~sklearn.utils.Bunch`
+            Columns `id`, `label`, `nearer` and `margin`, most suspicious first.
+        """
+        self._check_support()
+        return self._last_step().suspicious_support()
+
     @property
     def support_(self):
         """The support set of the last step."""

@@ -370,9 +370,10 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         ):
             yield scores
 
-    def _left_out(self, *, single=False):
+    def _left_out(self, *, rows=None, single=False):
         metric, support = self.siamese_, self._support
-        rows = choose_rows(self._learnt()[support.positions])
+        if rows is None:
+            rows = choose_rows(self._learnt()[support.positions])
         return left_out(
             metric.head_, metric.device_, support, self.aggregation, rows, single
         )

@@ -372,7 +372,7 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             return super()._familiar_left_out()
         return left_out(self._support, self.metric, self._learnt())
 
-    def _left_out(self, *, single=False):
+    def _left_out(self, *, rows=None, single=False):
         support = self._support
         if support.samples is None:
             raise ValueError(
@@ -380,7 +380,8 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
                 f"out, and store='sums' keeps none. Set threshold= and a number as "
                 f"temperature, or reject=None, or call fit with store='samples'."
             )
-        rows = choose_rows(self._learnt()[support.positions])
+        if rows is None:
+            rows = choose_rows(self._learnt()[support.positions])
         scores = leave_one_out_scores(
             support, self.metric, unbiased=True, single=single, rows=rows
         )

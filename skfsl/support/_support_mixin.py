@@ -16,6 +16,7 @@ from skfsl.support._calibrate import calibrate, calibration_of
 from skfsl.support._labels import check_unknown_label, warn_if_disjoint
 from skfsl.support._open_set import Familiar, rejection_threshold
 from skfsl.support._support_table import check_has_samples, support_table
+from skfsl.support._suspicious import suspicious_support
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._sklearn_private import Interval, StrOptions, _safe_indexing
 from skfsl.utils._validation import as_numpy
@@ -43,7 +44,8 @@ class SupportMixin:
     Subclasses have their support set in ``_support`` and define ``_take_up``, which
     puts another one in its place, ``_checked``, which makes of queries what is scored,
     ``_best``, the score of the nearest class, ``_left_out``, the scores of stored
-    samples without themselves, and ``_scored_by``, the settings that scores depend on.
+    samples without themselves, of some by default, and ``_scored_by``, the settings
+    that scores depend on.
     """
 
     _doc_link_module = "skfsl"
@@ -115,6 +117,8 @@ class SupportMixin:
             check_has_samples(support, "forget_samples")
             work._take_up(support.only(support.ids.others(ids)))
         return self
+
+    suspicious_support = suspicious_support
 
     @property
     def support_(self):

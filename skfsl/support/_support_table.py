@@ -20,6 +20,12 @@ def check_has_samples(support: Any, what: str) -> None:
     ValueError
         If they are not; it names `what` asks for them.
     """
+    if support is None:
+        raise ValueError(
+            f"{what} needs samples that may come and go, which trees, sparse data, "
+            f"several outputs and precomputed distances do not allow. Call fit with "
+            f"algorithm='brute' and dense data."
+        )
     if support.samples is None:
         raise ValueError(
             f"{what} needs samples one by one, and store='sums' keeps none. Call fit "

@@ -242,6 +242,81 @@ def test_support_is_a_table(clf):
     assert clf.support_.id is not None
 
 
+def separated(rng):
+    """Return samples of three classes far apart."""
+    y = np.repeat(np.arange(3), 8)
+    return (9 * np.eye(3, D)[y] + rng.normal(size=(24, D))).astype(np.float32), y
+
+
+def test_wrong_labels_are_suspicious(clf):
+    points, y = separated(RNG)
+    wrong = y.copy()
+    wrong[[2, 9]] = 1, 2
+    fit(clf, points, wrong, [f"photo {i}" for i in range(24)])
+    found = clf.suspicious_support()
+    frame = pd.DataFrame(found).set_index("id")
+    assert set(frame.index[:2]) == {"photo 2", "photo 9"}
+    assert frame["margin"].is_monotonic_decreasing
+    assert (frame["margin"] > 0).all()
+    assert frame.loc["photo 2", ["label", "nearer"]].tolist() == [1, 0]
+    assert frame.loc["photo 9", ["label", "nearer"]].tolist() == [2, 1]
+    clf.forget_samples(found.id[:2])
+    add(clf, points[[2, 9]], y[[2, 9]], ["photo 2", "photo 9"])
+    assert not {"photo 2", "photo 9"} & set(clf.suspicious_support().id)
+
+
+@pytest.mark.parametrize(
+    "clf",
+    [
+        PrototypeClassifier("manhattan"),
+        KNeighborsClassifier(1, metric="manhattan"),
+    ],
+    ids=str,
+)
+def test_margins_are_those_of_a_support_set_without_the_sample(clf):
+    if isinstance(clf, PrototypeClassifier):
+        score = lambda c, x: c.decision_function(x)  # noqa: E731
+    else:
+
+        def score(c, x):
+            far = [
+                np.abs(c._fit_X[c._y == i] - x).sum(axis=1).min()
+                for i in range(len(c.classes_))
+            ]
+            return -np.array([far])
+
+    y = RNG.integers(0, 3, 30)
+    points = RNG.normal(size=(30, D))
+    found = clone(clf).fit(points, y).suspicious_support()
+    margins = dict(zip(found.id.tolist(), found.margin, strict=True))
+    for i in range(30):
+        rest = np.arange(30) != i
+        scores = score(clone(clf).fit(points[rest], y[rest]), points[i : i + 1])[0]
+        margin = np.delete(scores, y[i]).max() - scores[y[i]]
+        assert margins.get(i, 0) == pytest.approx(max(margin, 0))
+
+
+def test_all_samples_are_looked_at_whatever_the_metric_was_trained_on(monkeypatch):
+    points, y = separated(RNG)
+    y[[2, 9]] = 1, 2
+    clf = PrototypeClassifier().fit(points, y)
+    clf._trained_on_classes(np.arange(3))
+    found = clf.suspicious_support()
+    assert set(found.id) == {2, 9}
+    # In blocks of one sample.
+    monkeypatch.setattr("skfsl.support._suspicious._BLOCK", 1)
+    again = clf.suspicious_support()
+    for name, column in found.items():
+        assert_array_equal(again[name], column)
+
+
+def test_who_is_alone_is_not_suspicious():
+    clf = PrototypeClassifier().fit([[0.0], [1.0], [9.0]], ["a", "a", "b"])
+    assert len(clf.suspicious_support().id) == 0
+    clf.forget("b")
+    assert len(clf.suspicious_support().id) == 0
+
+
 def test_the_table_is_not_in_reprs_and_pickles(clf):
     fit(clf, X, Y, [f"secret {i}" for i in range(12)])
     size = len(pickle.dumps(clf))
@@ -292,6 +367,8 @@ def test_what_keeps_no_samples_refuses_ids():
         clf.partial_fit(X, Y, ids=range(12))
     with pytest.raises(ValueError, match="forget_samples needs samples one by one"):
         clf.forget_samples(3)
+    with pytest.raises(ValueError, match="suspicious_support needs samples one by"):
+        clf.suspicious_support()
     with pytest.raises(AttributeError, match="keeps no samples"):
         _ = clf.support_
     tree = KNeighborsClassifier(algorithm="kd_tree")
@@ -299,6 +376,8 @@ def test_what_keeps_no_samples_refuses_ids():
         tree.fit(X, Y, ids=range(12))
     with pytest.raises(ValueError, match="forget_samples needs algorithm='brute'"):
         tree.fit(X, Y).forget_samples(3)
+    with pytest.raises(ValueError, match="suspicious_support needs samples that may"):
+        tree.suspicious_support()
     assert not hasattr(tree, "support_")
 
 
