@@ -35,6 +35,7 @@ INSTANCES = [
     PrototypeClassifier(metric="cosine"),
     PrototypeClassifier(metric="manhattan"),
     PrototypeClassifier(store="sums"),
+    PrototypeClassifier(covariance="shared"),
     KNeighborsClassifier(),
     KNeighborsClassifier(n_neighbors=1, metric="cosine"),
     FewShotPipeline([("scaler", StandardScaler()), ("clf", PrototypeClassifier())]),

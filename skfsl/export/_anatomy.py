@@ -7,7 +7,7 @@ import numpy as np
 from skfsl.pipeline import SiameseClassifier, flat
 from skfsl.support import KNeighborsClassifier, PrototypeClassifier
 
-__all__ = ["Anatomy", "support_inputs", "take_apart"]
+__all__ = ["Anatomy", "support_arrays", "support_inputs", "take_apart"]
 
 
 class Anatomy(NamedTuple):
@@ -26,6 +26,8 @@ class Anatomy(NamedTuple):
         What is made of the examples of a class.
     threshold : float
         The score below which no class is answered.
+    shared : SharedCovariance or None
+        What embeddings are whitened by before they are compared.
     """
 
     transformer: Any
@@ -33,6 +35,7 @@ class Anatomy(NamedTuple):
     compare: str | None = None
     aggregation: str | None = None
     threshold: float = -np.inf
+    shared: Any = None
 
 
 def take_apart(model: Any) -> Anatomy:
@@ -89,7 +92,9 @@ def _prototypes(transformer: Any, classifier: Any) -> Anatomy:
                 "familiarity='similarity', or unknown_label=None."
             )
     threshold = _threshold(classifier)
-    return Anatomy(transformer, classifier, classifier.metric, "prototype", threshold)
+    shared = classifier._shared()
+    compare = classifier.metric if shared is None else "euclidean"
+    return Anatomy(transformer, classifier, compare, "prototype", threshold, shared)
 
 
 def _neighbors(transformer: Any, classifier: Any) -> Anatomy:
@@ -140,6 +145,11 @@ def support_inputs(model: Any) -> dict[str, np.ndarray]:
         (n_support, n_classes): for how many examples a row counts in each class,
         columns in the order of `classes_`.
 
+    Raises
+    ------
+    ValueError
+        As of :func:`to_onnx`, and with ``covariance="shared"``.
+
     See Also
     --------
     to_onnx : Its ``support="input"``.
@@ -157,11 +167,23 @@ def support_inputs(model: Any) -> dict[str, np.ndarray]:
            [0., 1.]], dtype=float32)
     """
     anatomy = take_apart(model)
-    classifier = anatomy.classifier
-    if classifier is None:
+    if anatomy.classifier is None:
         raise ValueError("A SiameseTransformer alone has no support set.")
-    support = classifier._support
-    if anatomy.aggregation == "prototype":
+    if anatomy.shared is not None:
+        raise ValueError(
+            "With covariance='shared' a support set is more than its examples: export "
+            "the model anew with support='constant' where it has changed, or set "
+            "covariance=None."
+        )
+    return support_arrays(anatomy)
+
+
+def support_arrays(anatomy: Anatomy) -> dict[str, np.ndarray]:
+    """Return the support set as arrays, whitened where the model does that."""
+    support = anatomy.classifier._support
+    if anatomy.shared is not None:
+        rows, membership = anatomy.shared.white_means(), np.diag(support.counts)
+    elif anatomy.aggregation == "prototype":
         rows, membership = support.prototypes, np.diag(support.counts)
     else:
         vote = anatomy.aggregation == "vote"

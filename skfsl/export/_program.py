@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from skfsl.export._anatomy import Anatomy, support_inputs, take_apart
+from skfsl.export._anatomy import Anatomy, support_arrays, support_inputs, take_apart
 from skfsl.heads import CosineHead, EuclideanHead
 from skfsl.siamese import Embedder
 
@@ -43,6 +43,7 @@ class _Program(nn.Module):
         self.folds = anatomy.compare != "head"
         self.compare = _comparison(anatomy.compare, self.head)
         self.n_neighbors = getattr(anatomy.classifier, "n_neighbors", 0)
+        self.whiten = None if anatomy.shared is None else _Whitening(anatomy.shared)
         for name, array in support.items():
             self.register_buffer(name, torch.from_numpy(array))
 
@@ -56,7 +57,11 @@ class _Program(nn.Module):
             support, membership = self.support, self.membership
         if self.aggregation == "prototype" and given:
             support = (membership.T @ support) / membership.sum(dim=0)[:, None]
-        pairs = self.compare(embeddings, support)
+        if self.whiten is None:
+            pairs = self.compare(embeddings, support)
+        else:
+            pairs = self.compare(self.whiten(embeddings), support)
+            pairs = 1 + pairs / 2 if self.whiten.unit else pairs
         scores = self._of_classes(pairs, membership)
         label = scores.argmax(dim=1)
         if self.threshold > float("-inf") and not given:
@@ -85,6 +90,24 @@ class _Program(nn.Module):
             return torch.where(mine, pairs[:, None], float("-inf")).amax(dim=2)
         nearest = pairs.topk(self.n_neighbors, dim=1).indices
         return membership[nearest].mean(dim=1)
+
+
+class _Whitening(nn.Module):
+    """What embeddings are compared as with a shared covariance."""
+
+    center: torch.Tensor
+    axes: torch.Tensor
+
+    def __init__(self, shared: Any):
+        super().__init__()
+        self.unit = shared.unit
+        for name, array in (("center", shared.center), ("axes", shared.whiten)):
+            self.register_buffer(name, torch.from_numpy(array).float())
+
+    def forward(self, x):
+        """Whiten (n, d), brought to length one where the covariance is of these."""
+        x = nn.functional.normalize(x) if self.unit else x
+        return (x - self.center) @ self.axes
 
 
 def _comparison(compare: str | None, head: Any) -> Any:
@@ -154,11 +177,14 @@ def to_exported_program(
             f"The 'support' parameter must be 'constant' or 'input'. Got {support!r}."
         )
     anatomy = take_apart(model)
-    arrays = support_inputs(model) if anatomy.classifier is not None else {}
-    if support == "input" and not arrays:
-        raise ValueError(
-            "support='input' is for a model with a classifier. Got a transformer alone."
-        )
+    arrays = support_arrays(anatomy) if anatomy.classifier is not None else {}
+    if support == "input":
+        if not arrays:
+            raise ValueError(
+                "support='input' is for a model with a classifier. Got a transformer "
+                "alone."
+            )
+        arrays = support_inputs(model)
     layout = choose_layout(anatomy, input_layout)
     program = _Program(anatomy, layout, arrays).eval()
     # Sizes of one would be taken for constants.

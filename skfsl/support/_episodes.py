@@ -44,7 +44,17 @@ def score_by_prototypes(
     """
     classifier._validate_params()
     X = check_array(X, dtype=_FLOATS, input_name="X")
-    yield from prototype_scores(classifier.metric, X, codes, blocks)
+    if classifier.covariance is None:
+        yield from prototype_scores(classifier.metric, X, codes, blocks)
+        return
+    # Codes are no labels of the user's.
+    unfitted = clone(classifier).set_params(unknown_label=None)
+    for block in blocks:
+        episodes = zip(block.support, block.query, strict=True)
+        yield np.stack([
+            clone(unfitted).fit(X[support], codes[support])._scores(X[query])
+            for support, query in episodes
+        ]), None  # fmt: skip
 
 
 def score_by_neighbors(

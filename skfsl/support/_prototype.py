@@ -14,6 +14,7 @@ from skfsl.support._leave_one_out import leave_one_out_scores
 from skfsl.support._likelihood_ratio import left_out, ratio_of
 from skfsl.support._open_set import LeftOut, choose_rows
 from skfsl.support._scoring_mixin import ScoringMixin
+from skfsl.support._shared_covariance import SharedCovariance
 from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS
 from skfsl.support._support_set import PrototypeSet
 from skfsl.utils._scores import unit_rows
@@ -57,6 +58,17 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         What is kept. "samples" keeps each sample with its class and weight, "sums"
         only the sum of each class: O(n_classes · n_features) whatever comes.
         Predictions are the same.
+
+    covariance : {"shared"}, default=None
+        "shared" measures distances by the covariance within classes, one for all, made
+        of the stored samples: directions in which samples of a class differ count for
+        less (see Notes). It is for several examples a class, where it is mostly worth
+        some points, and is the plain prototype where no class has two. For
+        store="samples" and the metric "euclidean" or "cosine".
+
+    shrinkage : float or "auto", default="auto"
+        How far `covariance` is drawn towards a sphere, in (0, 1]; at 1 it is one.
+        "auto" goes by the number of samples beside those of features and classes.
 
     temperature : float or "auto", default=1.0
         What scores are divided by before the softmax of `predict_proba`: above 1
@@ -122,6 +134,19 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     Scores, higher is closer, are negative squared distances under "euclidean", cosines
     of the angle under "cosine", negative distances under "manhattan" and callables.
 
+    With ``covariance="shared"`` the distance is that of Mahalanobis, under
+    ``(1 - s) * W * n_features / trace(W) + s * I``, W the scatter of all samples about
+    the means of their classes and s the `shrinkage`. Its scale is that of the plain
+    distance, which it is at s = 1 and without two examples of any class, so that a
+    `temperature` means the same. Classes rank as in
+    :class:`~sklearn.discriminant_analysis.LinearDiscriminantAnalysis` with
+    solver="lsqr", the same shrinkage, and equal priors. "auto" is
+    ``min(0.9, 1 / (1 + f / max(2 * n_features, 4 * n_classes)))``, f the number of
+    samples less that of classes. Under "cosine" samples are brought to length one
+    before all else, classes are the means of these (`prototypes_` stays that of the
+    samples as they are), and the score is 1 less half of the squared distance: the
+    cosine, where no class has two examples.
+
     Prototypes are means under every metric; scikit-learn's `NearestCentroid` takes
     medians under "manhattan".
 
@@ -173,6 +198,11 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "metric": [StrOptions({"euclidean", "cosine", "manhattan"}), callable],
         "store": [StrOptions({"samples", "sums"})],
+        "covariance": [StrOptions({"shared"}), None],
+        "shrinkage": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, 1, closed="right"),
+        ],
         "temperature": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
@@ -186,6 +216,8 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         metric="euclidean",
         *,
         store="samples",
+        covariance=None,
+        shrinkage="auto",
         temperature=1.0,
         unknown_label=None,
         reject="auto",
@@ -194,6 +226,8 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     ):
         self.metric = metric
         self.store = store
+        self.covariance = covariance
+        self.shrinkage = shrinkage
         self.temperature = temperature
         self.unknown_label = unknown_label
         self.reject = reject
@@ -306,6 +340,7 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def _enrol(self, X, y, sample_weight, ids, *, reset, classes=None):
+        self._check_covariance()
         y = check_labels(y)
         if ids is not None:
             if self.store == "sums":
@@ -382,20 +417,55 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             )
         if rows is None:
             rows = choose_rows(self._learnt()[support.positions])
-        scores = leave_one_out_scores(
-            support, self.metric, unbiased=True, single=single, rows=rows
-        )
+        shared = self._shared()
+        if shared is None:
+            scores = leave_one_out_scores(
+                support, self.metric, unbiased=True, single=single, rows=rows
+            )
+        else:
+            scores = shared.left_out(support, rows, single=single)
         return LeftOut(scores, support.positions[rows])
 
     def _scored_by(self):
         metric = self.metric if isinstance(self.metric, str) else id(self.metric)
-        return metric, self.familiarity, self._learnt().tobytes()
+        settings = self.familiarity, self.covariance, self.shrinkage
+        return metric, *settings, self._learnt().tobytes()
 
     def _checked(self, X):
         return validate_data(self, X, dtype=_FLOATS, reset=False)
 
     def _scorer(self, X):
-        return self._support.scorer(self.metric, X.dtype)
+        shared = self._shared()
+        if shared is None:
+            return self._support.scorer(self.metric, X.dtype)
+        key = ("shared scorer", self.metric, self.shrinkage, X.dtype)
+        return self._support.cached(key, lambda: shared.scorer(X.dtype))
+
+    def _shared(self):
+        """Return the covariance that all classes share; None where there is none."""
+        if self.covariance is None:
+            return None
+        self._check_covariance()
+        support, unit = self._support, self.metric == "cosine"
+        return support.cached(
+            ("shared", unit, self.shrinkage),
+            lambda: SharedCovariance(support, self.shrinkage, unit),
+        )
+
+    def _check_covariance(self):
+        if self.covariance is None:
+            return
+        if self.metric not in ("euclidean", "cosine"):
+            raise ValueError(
+                f"covariance='shared' is for metric='euclidean' or 'cosine'. Got "
+                f"metric={self.metric!r}: choose one of them, or covariance=None."
+            )
+        support = self.__dict__.get("_support")
+        if self.store == "sums" or (support is not None and support.samples is None):
+            raise ValueError(
+                "covariance='shared' is made of stored samples, and store='sums' keeps "
+                "none. Call fit with store='samples', or set covariance=None."
+            )
 
     def _scores(self, X):
         return self._scorer(X).scores(X)

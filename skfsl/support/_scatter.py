@@ -11,7 +11,7 @@ from skfsl.utils._scores import unit_rows
 __all__ = ["Scatter"]
 
 # Numbers that are in memory at a time.
-_BLOCK = 2**21
+_BLOCK = 2**20
 # Times the scatter that may have come and gone. A part in 2**53 of that is rounding, so
 # that twelve digits are right; beyond, it is made anew.
 _MOST_SPENT = 2**12
@@ -84,6 +84,15 @@ class Scatter:
         anew: bool = False,
     ) -> "Scatter":
         """Return the scatter with samples added; as `add` of `ClassSums`."""
+        size = max(1, _BLOCK // X.shape[1])
+        if len(X) > size and not anew:
+            # In the order of codes, so that new ones come without a gap.
+            grown, order = self, np.argsort(codes, kind="stable")
+            for start in range(0, len(X), size):
+                rows = order[start : start + size]
+                some = None if weight is None else weight[rows]
+                grown = grown.add(X[rows], codes[rows], some)
+            return grown
         X = self._prepared(X)
         sums = self.sums.add(X, codes, weight, anew=anew)
         grown = Scatter(

@@ -32,6 +32,9 @@ class ClassSums:
         compact = self.keep(np.arange(len(self._at)))
         return (ClassSums, (compact._rows, compact._at))
 
+    def __len__(self) -> int:
+        return len(self._at)
+
     @staticmethod
     def empty(n_features: int) -> "ClassSums":
         """Return sums of no class."""

@@ -64,6 +64,13 @@ def assert_answers_alike(model, scores, path, queries, **inputs):
 MODELS = {
     "euclidean": make_few_shot_pipeline(siamese(), PrototypeClassifier()),
     "cosine": PrototypeClassifier("cosine", store="sums"),
+    "covariance": make_few_shot_pipeline(
+        siamese(), PrototypeClassifier(covariance="shared")
+    ),
+    "covariance of directions": PrototypeClassifier(
+        "cosine", covariance="shared", shrinkage=0.3, unknown_label="nobody",
+        familiarity="similarity", reject=0.3,
+    ),
     "manhattan": make_few_shot_pipeline(
         siamese(head="dense_sigmoid", loss="binary_cross_entropy"),
         PrototypeClassifier("manhattan"),

@@ -61,6 +61,7 @@ CLASSIFIERS = {
         "cosine", store="sums", temperature=np.float64(0.5), unknown_label="nobody",
         reject=None,
     ),
+    "covariance": PrototypeClassifier("cosine", covariance="shared", shrinkage=0.5),
     "open set": PrototypeClassifier(unknown_label="nobody", reject=0.2),
     "neighbours": KNeighborsClassifier(3, metric="cosine", weights="distance"),
     "neighbours with parameters": KNeighborsClassifier(

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skfsl.support import KNeighborsClassifier, PrototypeClassifier
+from skfsl.support import KNeighborsClassifier, PrototypeClassifier, _neighbor_index
 
 D = 8
 CLASSIFIERS = [
     PrototypeClassifier(),
     PrototypeClassifier("cosine", store="sums"),
+    PrototypeClassifier(covariance="shared"),
     KNeighborsClassifier(n_neighbors=3, weights="distance"),
     KNeighborsClassifier(n_neighbors=3, metric="cosine"),
 ]
@@ -123,6 +124,16 @@ def test_no_answer_is_torn(clf, data):
 def test_a_naive_version_fails_the_same_check(data):
     n_torn, _ = torn_answers(Naive(), *data, seconds=1.0)
     assert n_torn > 0
+
+
+@pytest.mark.parametrize("kind", ["faiss", "hnsw"])
+def test_no_answer_is_torn_by_an_index(kind, data, monkeypatch):
+    monkeypatch.setattr(_neighbor_index, "_MIN_SAMPLES", 1)
+    clf = KNeighborsClassifier(n_neighbors=3, weights="distance", index=kind)
+    n_torn, n_seen = torn_answers(clf, *data, seconds=1.0)
+    assert n_torn == 0
+    assert n_seen > 10
+    assert clf._support._cache["index"].kind == kind
 
 
 @pytest.mark.parametrize("clf", CLASSIFIERS, ids=str)

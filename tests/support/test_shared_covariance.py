@@ -236,7 +236,7 @@ def test_thousands_of_turnovers_lose_no_digits():
     rng = np.random.default_rng(0)
     X, y, queries = correlated([3, 3, 3, 3])
     clf = shared(shrinkage=0.05).fit(X, y)
-    for _ in range(1500):
+    for _ in range(500):
         clf.partial_fit(100 * rng.normal(size=(2, 4)), [7, 7]).forget(7)
         clf._shared()
     anew = shared(shrinkage=0.05).fit(X, y)
@@ -256,6 +256,23 @@ def test_a_scatter_that_has_lost_its_digits_is_made_anew():
     assert ("scatter", False) not in clf._support._cache
     assert_allclose(clf._support.scatter(False).matrix, scatter_by_loops(X, y))
     assert 1e12 > _MOST_SPENT * np.trace(scatter_by_loops(X, y))
+
+
+def test_scatter_is_made_in_blocks(monkeypatch):
+    X, y, _ = correlated([7, 2, 9])
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    monkeypatch.setattr("skfsl.support._scatter._BLOCK", 20)
+    scatter = Scatter.of(X, y, weight, unit=False)
+    assert_allclose(scatter.matrix, scatter_by_loops(X, y, weight), rtol=1e-12)
+    gone, rest = y != 0, (y == 2) & (weight > 1)
+    less = scatter.cut(
+        (X[gone], y[gone], weight[gone]), np.array([0, 2]),
+        (X[rest], np.full(rest.sum(), 1), weight[rest]),
+    )  # fmt: skip
+    left = rest | ~gone
+    expected = scatter_by_loops(X[left], y[left], weight[left])
+    assert_allclose(less.matrix, expected, rtol=1e-9)
+    assert_allclose(less.trace, np.trace(expected))
 
 
 @pytest.mark.parametrize("unit", [False, True])

@@ -22,6 +22,7 @@ from skfsl.support._store import Rows
 CLASSIFIERS = [
     PrototypeClassifier(),
     PrototypeClassifier(store="sums"),
+    PrototypeClassifier("cosine", covariance="shared"),
     KNeighborsClassifier(n_neighbors=3),
     KNeighborsClassifier(n_neighbors=3, metric="cosine", weights="distance"),
 ]
