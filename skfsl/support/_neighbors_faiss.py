@@ -16,9 +16,9 @@ _TURN = 64
 # Differences that are in memory at a time.
 _BLOCK = 2**22
 
-# Of "faiss": samples a list on average, and lists that are looked through.
-_SAMPLES_A_LIST = 250
+# Of "faiss": lists that are looked through, at least, and samples a neighbor in them.
 _PROBES = 64
+_SAMPLES = 25
 # Of "hnsw": links of a sample, and candidates that are kept in a search.
 _LINKS = 32
 _CANDIDATES = 100
@@ -83,10 +83,12 @@ class _Shared:
         if kind == "hnsw":
             self._index = faiss.IndexHNSWFlat(n_features, _LINKS)
         else:
-            n_lists = max(1, self.n_first // _SAMPLES_A_LIST)
+            # As many centres are compared with, about, as samples of a list.
+            n_lists = int(4 * np.sqrt(self.n_first))
             coarse = faiss.IndexFlatL2(n_features)
             self._index = faiss.IndexIVFFlat(coarse, n_features, n_lists)
             self._index.cp.max_points_per_centroid = 64
+            self._index.cp.min_points_per_centroid = 1  # or it prints a warning
             self._index.cp.niter = 10
             self._index.train(self._centred(samples))
         self._index.add(self._centred(samples))
@@ -121,8 +123,11 @@ class _Shared:
                         sel=among, efSearch=max(_CANDIDATES, 2 * n_neighbors)
                     )
                 else:
-                    n_lists = max(_PROBES, n_neighbors // 10)
-                    how = faiss.SearchParametersIVF(sel=among, nprobe=n_lists)
+                    ivf = self._index
+                    n_lists = _SAMPLES * n_neighbors * ivf.nlist // ivf.ntotal
+                    how = faiss.SearchParametersIVF(
+                        sel=among, nprobe=max(_PROBES, n_lists)
+                    )
                 _, rows[block] = self._index.search(
                     queries[block], n_neighbors, params=how
                 )

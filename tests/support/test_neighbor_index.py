@@ -204,7 +204,7 @@ def test_many_neighbors(kind, rng, monkeypatch):
 
 def test_too_few_found_are_searched_for_exactly(rng, monkeypatch):
     monkeypatch.setattr(_neighbors_faiss, "_PROBES", 1)
-    monkeypatch.setattr(_neighbors_faiss, "_SAMPLES_A_LIST", 10)
+    monkeypatch.setattr(_neighbors_faiss, "_SAMPLES", 1)
     X, y = clusters(rng, 40, 100)
     clf = KNeighborsClassifier(index="faiss").fit(X, y)
     exact = KNeighborsClassifier().fit(X, y)
