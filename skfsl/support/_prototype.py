@@ -142,10 +142,10 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     :class:`~sklearn.discriminant_analysis.LinearDiscriminantAnalysis` with
     solver="lsqr", the same shrinkage, and equal priors. "auto" is
     ``min(0.9, 1 / (1 + f / max(2 * n_features, 4 * n_classes)))``, f the number of
-    samples less that of classes. Under "cosine" samples are brought to length one
-    before all else, classes are the means of these (`prototypes_` stays that of the
-    samples as they are), and the score is 1 less half of the squared distance: the
-    cosine, where no class has two examples.
+    samples, or their weight, less that of classes. Under "cosine" samples are brought
+    to length one before all else, classes are the means of these (`prototypes_` stays
+    that of the samples as they are), and the score is 1 less half of the squared
+    distance: the cosine, where no class has two examples.
 
     Prototypes are means under every metric; scikit-learn's `NearestCentroid` takes
     medians under "manhattan".

@@ -33,7 +33,7 @@ class SharedCovariance:
         scatter, codes = support.scatter(unit), support.labels.codes
         self.means, self.counts = scatter.means(codes), scatter.sums.weights(codes)
         d = self.means.shape[1]
-        s = _shrinkage(support, d) if shrinkage == "auto" else shrinkage
+        s = _shrinkage(self.counts, d) if shrinkage == "auto" else shrinkage
         if not np.isfinite(scatter.trace):
             raise ValueError(
                 "The samples are too large for a covariance: their squares overflow. "
@@ -152,15 +152,12 @@ class _WhitenedScorer(Scorer):
         super()._write_scores(white, out)
 
 
-def _shrinkage(support: PrototypeSet, n_features: int) -> float:
+def _shrinkage(counts: np.ndarray, n_features: int) -> float:
     """Return the share of the sphere that does well, by how much there is to learn.
 
     The less the samples are, less one of each class, beside 2 n_features and 4
     n_classes, the larger it is, and 0.9 at most: by trials on sentences, photos,
-    letters, digits and tables. With weights, samples are as many equal ones as would
-    give means of the same variance.
+    letters, digits and tables. A sample counts as its weight.
     """
-    own, weight = support.positions, support.samples.columns[2]  # type: ignore[union-attr]
-    shots = support.counts**2 / np.bincount(own, weight**2)
-    freedom = (shots - 1).sum()
-    return min(0.9, 1 / (1 + freedom / max(2 * n_features, 4 * len(shots))))
+    freedom = np.maximum(counts - 1, 0).sum()
+    return min(0.9, 1 / (1 + freedom / max(2 * n_features, 4 * len(counts))))
