@@ -190,7 +190,9 @@ def work(name, n, seed, at, results):
         for i in range(n):
             at.value = i
             rng = np.random.default_rng([seed, i])
-            content = mutated(contents[i % len(contents)], rng)
+            original = content = contents[i % len(contents)]
+            while content == original:
+                content = mutated(original, rng)
             start = time.perf_counter()
             try:
                 read(content)
