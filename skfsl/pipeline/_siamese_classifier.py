@@ -76,6 +76,15 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     threshold : float, default=None
         The score below which a query is refused, in the place of what `reject` finds.
 
+    max_per_class : int, default=None
+        The most samples that are kept of a class. Where more come, some of the class
+        go, and all is as if only the others had come. None keeps all.
+
+    keep : {"herding", "random"}, default="herding"
+        Which samples stay. "herding" takes those whose mean is nearest to that of all
+        that are there, one after the other; "random" an equal share of all that ever
+        came, by a hash of their ids.
+
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
@@ -178,6 +187,8 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         unknown_label=None,
         reject="auto",
         threshold=None,
+        max_per_class=None,
+        keep="herding",
     ):
         self.siamese = siamese
         self.aggregation = aggregation
@@ -185,6 +196,8 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         self.unknown_label = unknown_label
         self.reject = reject
         self.threshold = threshold
+        self.max_per_class = max_per_class
+        self.keep = keep
 
     def set_params(self, **params):
         """Set parameters, those of the transformer too.
@@ -323,7 +336,7 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             X, y, ids = drop_blanks(X, y, ids)
             check_declared(classes, y)
             if "_support" in work.__dict__:
-                work._support = work._support.add(metric_of(work.siamese_), X, y, ids)
+                work._take_up(work._support.add(metric_of(work.siamese_), X, y, ids))
             else:
                 work._learn(X, y, None, ids)
         return self
@@ -333,10 +346,7 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         if not isinstance(self.siamese, FrozenEstimator):
             held_out = self.siamese_.validation_classes_
             self._trained_on_classes(np.setdiff1d(y, held_out))
-        self._support = Enrolled.of(metric_of(self.siamese_), X, y, ids)
-
-    def _take_up(self, support):
-        self._support = support
+        self._take_up(Enrolled.of(metric_of(self.siamese_), X, y, ids))
 
     def _episode_steps(self):
         """Return what embeds samples, and what classifies embeddings as this does."""

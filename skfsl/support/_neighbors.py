@@ -29,6 +29,7 @@ from skfsl.support._sklearn_neighbors import (
 from skfsl.support._store import Rows
 from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS, SupportMixin
 from skfsl.support._support_set import NeighborSet
+from skfsl.support._support_table import check_has_samples
 from skfsl.support._votes import cast_votes, majority, shares
 from skfsl.utils._sklearn_private import StrOptions, _fit_context
 from skfsl.utils._validation import check_labels
@@ -86,7 +87,9 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         find nearly always the nearest samples, by FAISS, under the metrics "euclidean"
         and "cosine" and from 10,000 samples on; fewer are always searched exactly.
         "auto" is "faiss" from 100,000 samples on, where that is possible and FAISS
-        there, and "exact" otherwise. It may be set after `fit`. See :ref:`millions`.
+        there, and "exact" otherwise. It may be set after `fit`. What is forgotten is
+        never found again, but is kept in memory by an index until that is made anew.
+        See :ref:`millions`.
 
     unknown_label : int, str or other label, default=None
         What `predict` answers for queries of no class, those whose `score_samples` is
@@ -101,6 +104,16 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
     threshold : float, default=None
         The score below which a query is refused, in the place of what `reject` finds.
+
+    max_per_class : int, default=None
+        The most samples that are kept of a class. Where more come, some of the class
+        go, and all is as if only the others had come. None keeps all. Only where
+        `partial_fit` is possible.
+
+    keep : {"herding", "random"}, default="herding"
+        Which samples stay. "herding" takes those whose mean is nearest to that of all
+        that are there, one after the other; "random" an equal share of all that ever
+        came, by a hash of their ids.
 
     Attributes
     ----------
@@ -195,6 +208,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         unknown_label=None,
         reject="auto",
         threshold=None,
+        max_per_class=None,
+        keep="herding",
     ):
         super().__init__(
             n_neighbors,
@@ -210,6 +225,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         self.unknown_label = unknown_label
         self.reject = reject
         self.threshold = threshold
+        self.max_per_class = max_per_class
+        self.keep = keep
 
     def fit(self, X, y, *, ids=None):
         """Make a support set of samples, in place of the one that was there.
@@ -300,12 +317,9 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         """Fit as scikit-learn does; keep what can grow."""
         self._support = None
         self._fit_samples(X, y, ids)
-        if ids is not None and self._support is None:
-            raise ValueError(
-                "ids are those of samples that may come and go, which trees, sparse "
-                "data, several outputs and precomputed distances do not allow. Leave "
-                "them out."
-            )
+        for name, value in (("ids", ids), ("max_per_class", self.max_per_class)):
+            if value is not None:
+                check_has_samples(self._support, name)
         index_of(self)
 
     def _fit_samples(self, X, y, ids):
@@ -332,7 +346,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
             samples = samples.copy()
         rows, params = Rows(samples, codes), metric_of(self)
         sample_ids = SampleIds.of(ids, len(codes))
-        self._support = NeighborSet(labels, rows, all_unit, params, sample_ids)
+        self._take_up(NeighborSet(labels, rows, all_unit, params, sample_ids))
         # Read off the support set from now on.
         self.__dict__.update(_fit_X=None, _y=None)
 
@@ -360,7 +374,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         check_can_grow(self, method)
 
     def _take_up(self, support):
-        self._support = support
+        super()._take_up(support)
+        support = self._support
         self.classes_ = support.labels.classes
         self.n_samples_fit_ = len(support.samples)
         index_of(self)

@@ -59,6 +59,16 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         only the sum of each class: O(n_classes · n_features) whatever comes.
         Predictions are the same.
 
+    max_per_class : int, default=None
+        The most samples that are kept of a class. Where more come, some of the class
+        go, and all is as if only the others had come. None keeps all. Not with
+        store="sums".
+
+    keep : {"herding", "random"}, default="herding"
+        Which samples stay. "herding" takes those whose mean is nearest to that of all
+        that are there, one after the other; "random" an equal share of all that ever
+        came, by a hash of their ids.
+
     covariance : {"shared"}, default=None
         "shared" measures distances by the covariance within classes, one for all, made
         of the stored samples: directions in which samples of a class differ count for
@@ -216,6 +226,8 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         metric="euclidean",
         *,
         store="samples",
+        max_per_class=None,
+        keep="herding",
         covariance=None,
         shrinkage="auto",
         temperature=1.0,
@@ -226,6 +238,8 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     ):
         self.metric = metric
         self.store = store
+        self.max_per_class = max_per_class
+        self.keep = keep
         self.covariance = covariance
         self.shrinkage = shrinkage
         self.temperature = temperature
@@ -359,10 +373,7 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             )
         make = PrototypeSet.of if reset else self._support.add
         keep_samples = self.store == "samples"
-        self._support = make(X, y, sample_weight, keep_samples=keep_samples, ids=ids)
-
-    def _take_up(self, support):
-        self._support = support
+        self._take_up(make(X, y, sample_weight, keep_samples=keep_samples, ids=ids))
 
     def _score_episodes(self, X, codes, blocks):
         return score_by_prototypes(self, X, codes, blocks)

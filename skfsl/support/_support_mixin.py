@@ -4,7 +4,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
@@ -12,6 +12,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skfsl.support._blank_rows import around_blanks, blank_rows
+from skfsl.support._bounded import bounded
 from skfsl.support._calibrate import calibrate, calibration_of
 from skfsl.support._labels import check_unknown_label, warn_if_disjoint
 from skfsl.support._open_set import Familiar, rejection_threshold
@@ -28,6 +29,8 @@ OPEN_SET_CONSTRAINTS: dict = {
     "unknown_label": "no_validation",  # see check_unknown_label
     "reject": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
     "threshold": [Interval(Real, None, None, closed="both"), None],
+    "max_per_class": [Interval(Integral, 1, None, closed="left"), None],
+    "keep": [StrOptions({"herding", "random"})],
 }
 
 # Outside the estimators, so that their state, copies and pickles hold no lock.
@@ -41,9 +44,9 @@ class SupportMixin:
     Readers work on a snapshot, writers on a copy of the fitted state that takes its
     place in one step. A call that raises leaves the estimator as it was.
 
-    Subclasses have their support set in ``_support`` and define ``_take_up``, which
-    puts another one in its place, ``_checked``, which makes of queries what is scored,
-    ``_best``, the score of the nearest class, ``_left_out``, the scores of stored
+    Subclasses have their support set in ``_support`` and define ``_checked``, which
+    makes of queries what is scored, ``_best``, the score of the nearest class,
+    ``_left_out``, the scores of stored
     samples without themselves, of some by default, and ``_scored_by``, the settings
     that scores depend on.
     """
@@ -141,7 +144,8 @@ class SupportMixin:
         """Raise where classes and samples cannot be taken out."""
 
     def _take_up(self, support):
-        raise NotImplementedError
+        """Put another support set in the place of this one."""
+        self._support = bounded(support, self.max_per_class, self.keep)
 
     def score(self, X, y, sample_weight=None):
         """Return the mean accuracy of predictions.

@@ -317,6 +317,81 @@ def test_who_is_alone_is_not_suspicious():
     assert len(clf.suspicious_support().id) == 0
 
 
+def bound(clf, **params):
+    last = clf.steps[-1][1] if isinstance(clf, FewShotPipeline) else clf
+    last.set_params(**params)
+    return clf
+
+
+@pytest.mark.parametrize("keep", ["herding", "random"])
+def test_no_class_keeps_more_than_its_most(clf, keep):
+    bound(clf, max_per_class=3, keep=keep)
+    points, y = separated(RNG)
+    fit(clf, points[:20], y[:20])
+    for start in range(20, 24, 2):
+        add(clf, points[start : start + 2], y[start : start + 2])
+    table = clf.support_
+    assert_array_equal(np.unique(table.label, return_counts=True)[1], 3)
+    # All is as if only those had come that are kept.
+    rest = fit(clone(clf), points[table.id], y[table.id], table.id)
+    check_same(clf, rest)
+    add(clf, points[:1], [9])
+    assert_array_equal(clf.support_.id, [*table.id, 24])
+
+
+def test_random_ones_are_kept_whatever_the_order_and_the_batches(clf):
+    bound(clf, max_per_class=2, keep="random")
+    points, y = separated(RNG)
+    ids = np.array([f"photo {i}" for i in range(24)])
+    kept = set(fit(clf, points, y, ids).support_.id)
+    assert len(kept) == 6
+    other = clone(clf)
+    for rows in np.split(RNG.permutation(24), 8):
+        add(other, points[rows], y[rows], ids[rows])
+    assert set(other.support_.id) == kept
+
+
+def test_every_sample_is_as_likely_to_be_kept_by_chance():
+    kept = np.zeros(10)
+    for seed in range(3000):
+        clf = PrototypeClassifier(max_per_class=3, keep="random")
+        ids = [f"{seed} {i}" for i in range(10)]
+        found = clf.fit(np.zeros((10, 1)), [0] * 10, ids=ids).support_.id
+        kept[[int(i.split()[1]) for i in found]] += 1
+    assert_allclose(kept / 3000, 0.3, atol=0.04)
+
+
+def test_herding_keeps_the_mean():
+    """By hand: of 0, 1, 2, 3 and 14 (mean 4) first 3, then with it 2 or 14, ..."""
+    points = np.array([[0.0], [1.0], [2.0], [3.0], [14.0]])
+    clf = PrototypeClassifier(max_per_class=1).fit(points, [0] * 5)
+    assert clf.support_.id.tolist() == [3]
+    clf.set_params(max_per_class=2).fit(points, [0] * 5)
+    assert clf.support_.id.tolist() == [2, 3]  # 2.5 is nearer to 4 than 8.5
+    many = RNG.normal(size=(200, D))
+    gaps = [
+        np.linalg.norm(
+            PrototypeClassifier(max_per_class=10, keep=keep)
+            .fit(many, [0] * 200)
+            .prototypes_
+            - many.mean(axis=0)
+        )
+        for keep in ("herding", "random")
+    ]
+    assert gaps[0] < 0.1 * gaps[1]
+
+
+def test_a_bound_needs_samples():
+    clf = PrototypeClassifier(store="sums", max_per_class=3)
+    with pytest.raises(ValueError, match="max_per_class needs samples one by one"):
+        clf.fit(X, Y)
+    tree = KNeighborsClassifier(algorithm="kd_tree", max_per_class=3)
+    with pytest.raises(ValueError, match="max_per_class needs samples that may come"):
+        tree.fit(X, Y)
+    with pytest.raises(ValueError, match="'max_per_class' parameter"):
+        PrototypeClassifier(max_per_class=0).fit(X, Y)
+
+
 def test_the_table_is_not_in_reprs_and_pickles(clf):
     fit(clf, X, Y, [f"secret {i}" for i in range(12)])
     size = len(pickle.dumps(clf))
@@ -372,7 +447,7 @@ def test_what_keeps_no_samples_refuses_ids():
     with pytest.raises(AttributeError, match="keeps no samples"):
         _ = clf.support_
     tree = KNeighborsClassifier(algorithm="kd_tree")
-    with pytest.raises(ValueError, match="ids are those of samples that may come"):
+    with pytest.raises(ValueError, match="ids needs samples that may come"):
         tree.fit(X, Y, ids=range(12))
     with pytest.raises(ValueError, match="forget_samples needs algorithm='brute'"):
         tree.fit(X, Y).forget_samples(3)
