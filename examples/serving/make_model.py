@@ -48,6 +48,10 @@ def main():
     metric = parser.add_mutually_exclusive_group(required=True)
     metric.add_argument("--learn", type=Path, help="photos of other classes")
     metric.add_argument("--metric", type=Path, help="a file of skfsl.save")
+    parser.add_argument(
+        "--reject", default="auto", type=lambda r: r if r == "auto" else float(r),
+        help="share of known queries that may be refused, such as 0.2; default: auto",
+    )  # fmt: skip
     parser.add_argument("--encoder", default="auto", help="name; see the user guide")
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--max-epochs", type=int)
@@ -57,7 +61,7 @@ def main():
         model = model.steps[0][1] if isinstance(model, Pipeline) else model
     else:
         model = learn(args.learn, args.encoder, args.image_size, args.max_epochs)
-    begin(args.folder, model, *photos(args.enrol))
+    begin(args.folder, model, *photos(args.enrol), reject=args.reject)
     print(f"Now: python {Path(__file__).with_name('server.py')} {args.folder}")
 
 

@@ -238,7 +238,7 @@ class Service:
         )
 
 
-def begin(folder, metric, photos, labels):
+def begin(folder, metric, photos, labels, *, reject="auto"):
     """Begin a folder: a fitted metric, and photos of the classes it starts with.
 
     Parameters
@@ -251,6 +251,8 @@ def begin(folder, metric, photos, labels):
         Image files.
     labels : list of str
         Their classes.
+    reject : "auto" or float
+        As of PrototypeClassifier: a larger share lets fewer strangers in.
     """
     folder = Path(folder)
     if (folder / "log").exists():
@@ -259,7 +261,7 @@ def begin(folder, metric, photos, labels):
         photos, image_size=metric.input_shape_[1:], resize=metric.resize
     )
     classifier = PrototypeClassifier(
-        metric.metric_, temperature="auto", unknown_label=UNKNOWN
+        metric.metric_, temperature="auto", unknown_label=UNKNOWN, reject=reject
     )
     pipe = FewShotPipeline([("metric", metric), ("classifier", classifier)])
     (folder / "images").mkdir(parents=True, exist_ok=True)

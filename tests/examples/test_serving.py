@@ -19,6 +19,9 @@ from PIL import Image
 from skfsl import SupportLog
 
 
+KILLS = 5
+
+
 def known(folder):
     """Return the ids and labels that a log has, opened without a server."""
     with SupportLog(folder / "log") as log:
@@ -234,7 +237,7 @@ def write_until_killed(client, draw, turn, acknowledged, begun):
 @pytest.mark.timeout(900)
 def test_what_was_acknowledged_is_there_after_a_kill(serving, folder, picture):
     rng, acknowledged, moving = np.random.default_rng(0), known(folder), None
-    for turn in range(10):
+    for turn in range(KILLS):
         with serving(folder) as client:
             found = {i: y for y, ids in client.classes().items() for i in ids}
             assert found.items() >= acknowledged.items()
