@@ -4,7 +4,8 @@
     python benchmarks/photos.py --data grocery.npz --protocol enrol
 
 The photos are written out as files, and go in as paths. All rows but the pixels have
-the same EfficientNet-Lite0; the last one is SiameseTransformer by its defaults.
+the same EfficientNet-Lite0; the last one is SiameseTransformer by its defaults. With
+--staged there is one more, of schedule="staged": its last layers are trained, too.
 
 `episodes`: the metric learns one half of the classes and is played on the other, then
 the reverse, so that each class is played once by a metric that never saw it. All rows
@@ -41,9 +42,9 @@ from skfsl.exceptions import FineTuningWarning
 from skfsl.images import read_images
 from skfsl.model_selection import RepeatedClassKFold, compare_few_shot
 
-TUNED = "fine-tuned by default"
+TUNED, STAGED = "fine-tuned by default", "last layers too (staged)"
 # The others do not depend on what the metric was trained on.
-BY_BASE = ("frozen, SimpleShot", "frozen, SVC", TUNED)
+BY_BASE = ("frozen, SimpleShot", "frozen, SVC", TUNED, STAGED)
 PIXELS = 32
 
 
@@ -81,9 +82,10 @@ class Photos:
             resize=self.args.resize, device=self.args.device, **settings,
         )  # fmt: skip
 
-    def tuned(self, base, seed):
+    def tuned(self, base, seed, **settings):
         """Return embeddings of all photos by a metric that is trained on some."""
         some = {"max_epochs": self.args.epochs} if self.args.epochs else {}
+        some |= settings
         siamese, start = self.siamese(random_state=seed, **some), time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -104,7 +106,7 @@ class Photos:
         Scikit-learn's classifiers get the embeddings on which they did best.
         """
         centred = normalize(self.unit - self.unit[base].mean(axis=0))
-        return {
+        rows = {
             "pixels": (self.pixels, PrototypeClassifier()),
             "frozen, prototypes": (self.unit, PrototypeClassifier()),
             "frozen, SimpleShot": (centred, PrototypeClassifier()),
@@ -112,8 +114,12 @@ class Photos:
                 self.frozen, LogisticRegression(max_iter=1000)
             ),
             "frozen, SVC": (centred, SVC()),
-            TUNED: (self.tuned(base, seed), PrototypeClassifier()),
         }  # fmt: skip
+        if self.args.staged:
+            staged = self.tuned(base, seed, schedule="staged")
+            rows[STAGED] = (staged, PrototypeClassifier())
+        rows[TUNED] = (self.tuned(base, seed), PrototypeClassifier())
+        return rows
 
 
 def half_width(found, of):
@@ -277,6 +283,9 @@ def main():
     parser.add_argument("--protocol", choices=["episodes", "enrol"], default="episodes")
     parser.add_argument(
         "--seeds", type=int, default=1, help="two trainings each, or three"
+    )
+    parser.add_argument(
+        "--staged", action="store_true", help="with a row of schedule='staged'"
     )
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--resize", choices=["pad", "crop", "squash"], default="pad")

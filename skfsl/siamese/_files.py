@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import zip_longest
 from typing import Any
 
@@ -114,7 +115,8 @@ def apply_to_samples(
     blocks = [files[start : start + step] for start in range(0, len(files), step)]
     start = 0
     # The next block is decoded while this one is embedded.
-    with ThreadPoolExecutor(1) as ahead:
+    # After an error or a Ctrl-C it is not waited for.
+    with ThreadPoolExecutor(1) as ahead, closing(progress):
 
         def read(block):
             return ahead.submit(_decode, estimator, block, size, np.inf, progress)

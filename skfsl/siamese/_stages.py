@@ -134,11 +134,12 @@ def resolve_schedule(
     Parameters
     ----------
     schedule : {"auto", "cosine", "staged"} or list of Stage
-        "auto" is "staged" where the encoder says that it is ``pretrained``.
+        "auto" is the first stage of "staged" where the encoder says that it is
+        ``pretrained``, "cosine" where not.
     encoder : nn.Module
         The built encoder.
     max_epochs : int
-        Of the estimator: of the one stage of "cosine", and the most of "staged".
+        Of the estimator: of the one stage of "cosine", and the most of all others.
 
     Returns
     -------
@@ -152,14 +153,13 @@ def resolve_schedule(
     TypeError
         If a list has something else in it.
     """
-    if schedule == "auto":
-        schedule = "staged" if getattr(encoder, "pretrained", False) else "cosine"
-    if schedule == "cosine":
+    pretrained = getattr(encoder, "pretrained", False)
+    if schedule == "cosine" or (schedule == "auto" and not pretrained):
         return ([Stage(max_epochs)] if max_epochs else []), False
     if isinstance(schedule, str):
         first = min(max_epochs, 3)
         stages = [Stage(first, lr=1e-4, trainable=0.0)] if first else []
-        rest = min(max_epochs - first, 10)
+        rest = min(max_epochs - first, 10) if schedule == "staged" else 0
         if rest:
             stages.append(Stage(rest, lr=1e-5, trainable=0.2, plateau=2))
         return stages, bool(stages)

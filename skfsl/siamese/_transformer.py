@@ -84,8 +84,9 @@ class SiameseTransformer(
         Number of epochs. 0 leaves the encoder as it is.
     schedule : {"auto", "cosine", "staged"} or list of Stage, default="auto"
         "cosine" trains all weights for `max_epochs`. "staged" fine-tunes a pretrained
-        encoder, first what is behind it, then its last layers; "auto" does so where
-        one carries weights. See :ref:`fine_tuning`, also for stages of your own.
+        encoder, first what is behind it, then its last layers. "auto" stops after the
+        first of these where the encoder carries weights, and is "cosine" where not. See
+        :ref:`fine_tuning`, also for stages of your own.
     validation_fraction : float, default=0.1
         Share of the classes, in [0, 1), that are held out of training to score each
         epoch by one-shot episodes (64 classes at most). The best weights are kept.

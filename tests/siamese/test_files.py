@@ -1,6 +1,7 @@
 """SiameseTransformer on files: all that takes samples takes paths."""
 
 import re
+import time
 import warnings
 
 import numpy as np
@@ -33,7 +34,8 @@ from skfsl.model_selection import (
     make_episodic_scorer,
     train_test_class_split,
 )
-from skfsl.siamese import DistanceMatrixCallback
+from skfsl.siamese import DistanceMatrixCallback, _files
+from skfsl.siamese._files import apply_to_samples
 
 SIZE = 24
 N_CLASSES, N_EACH = 6, 5
@@ -295,6 +297,27 @@ def test_scores_leave_skipped_files_out(photos, with_bad):
         lambda X, y: estimate_support_score(pipe, X, y, random_state=0).accuracy,
     ):
         assert judge(X, y) == judge(*photos)
+
+
+def test_an_error_does_not_wait_for_the_files_that_are_read_ahead(
+    photos, fitted, monkeypatch
+):
+    n_read = 0
+
+    def read(*args):
+        nonlocal n_read
+        n_read += 1
+        time.sleep(0.01)
+        return np.zeros((3, SIZE, SIZE), dtype=np.uint8)
+
+    def interrupt(samples):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_decode, "read_image", read)
+    monkeypatch.setattr(_files, "_BLOCK", 1000 * 3 * SIZE * SIZE)
+    with pytest.raises(KeyboardInterrupt):
+        apply_to_samples(fitted, [photos[0][0]] * 2000, interrupt)
+    assert 1000 <= n_read < 1500
 
 
 def test_text_is_no_file(fitted):

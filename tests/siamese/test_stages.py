@@ -121,13 +121,20 @@ class TestStage:
 class TestSchedule:
     def test_auto_follows_the_encoder(self):
         assert resolve_schedule("auto", encoder(False), 7)[1] is False
-        stages, fine_tunes = resolve_schedule("auto", encoder(), 25)
+        (stage,), fine_tunes = resolve_schedule("auto", encoder(), 25)
         assert fine_tunes
-        assert stages[0].trainable == 0 < stages[1].trainable < 1
+        assert stage.trainable == 0
 
+    def test_staged_frees_the_last_layers_of_any_encoder(self):
+        for pretrained in (True, False):
+            stages, fine_tunes = resolve_schedule("staged", encoder(pretrained), 25)
+            assert fine_tunes
+            assert stages[0].trainable == 0 < stages[1].trainable < 1
+
+    @pytest.mark.parametrize("schedule", ["auto", "staged"])
     @pytest.mark.parametrize("max_epochs", [0, 1, 3, 4, 1000])
-    def test_max_epochs_is_the_most_of_all_stages(self, max_epochs):
-        stages, _ = resolve_schedule("staged", encoder(), max_epochs)
+    def test_max_epochs_is_the_most_of_all_stages(self, schedule, max_epochs):
+        stages, _ = resolve_schedule(schedule, encoder(), max_epochs)
         assert sum(stage.max_epochs for stage in stages) <= max_epochs
         assert bool(stages) == bool(max_epochs)
 
