@@ -18,7 +18,6 @@ from PIL import Image
 
 from skfsl import SupportLog
 
-
 KILLS = 5
 
 
