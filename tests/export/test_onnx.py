@@ -68,8 +68,12 @@ MODELS = {
         siamese(), PrototypeClassifier(covariance="shared")
     ),
     "covariance of directions": PrototypeClassifier(
-        "cosine", covariance="shared", shrinkage=0.3, unknown_label="nobody",
-        familiarity="similarity", reject=0.3,
+        "cosine",
+        covariance="shared",
+        shrinkage=0.3,
+        unknown_label="nobody",
+        familiarity="similarity",
+        reject=0.3,
     ),
     "manhattan": make_few_shot_pipeline(
         siamese(head="dense_sigmoid", loss="binary_cross_entropy"),
