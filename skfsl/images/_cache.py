@@ -1,5 +1,6 @@
 """Decoded images kept in a folder: rows in one file, an index of them in another."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -7,7 +8,7 @@ import struct
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,34 +64,41 @@ class ImageCache:
         self.folder = Path(
             tempfile.mkdtemp(prefix="skfsl-") if folder is None else folder
         )
-        try:
+        self._path = self.folder / f"{name}.sqlite"
+        with self._told():
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(
-                f"Cannot use the cache in {str(self.folder)!r}: {error.strerror}. Name "
-                f"a folder that can be made and written to."
-            ) from error
         self.rows = FileRows(self.folder / f"{name}.rows", (3, *size))
         self._row_bytes = 3 * size[0] * size[1]
         if folder is None:
             weakref.finalize(self.rows, shutil.rmtree, self.folder, ignore_errors=True)
-        self._index = self._open(self.folder / f"{name}.sqlite")
-
-    def _open(self, path: Path) -> sqlite3.Connection:
-        try:
-            index = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
-            index.execute(
+        with self._told():
+            self._index = sqlite3.connect(
+                self._path, timeout=_WAIT, isolation_level=None
+            )
+            self._index.execute(
                 "CREATE TABLE IF NOT EXISTS images (path BLOB, box BLOB, size INTEGER, "
                 "mtime_ns INTEGER, row INTEGER NOT NULL, checksum INTEGER NOT NULL, "
                 "PRIMARY KEY (path, box, size, mtime_ns)) WITHOUT ROWID"
             )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say of which folder an error is, and what to do about it."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                f"Cannot use the cache in {str(self.folder)!r}: {error.strerror}. Set "
+                f"'cache' to a folder that can be made and written to, with room for "
+                f"the images."
+            ) from error
         except sqlite3.Error as error:
+            name = self._path.stem
             raise OSError(
                 f"Cannot use the cache in {str(self.folder)!r}: {error}. If it can be "
-                f"written to, delete {path.stem}.sqlite and {path.stem}.rows in it; "
-                f"else name another folder."
+                f"written to and has room, delete {name}.sqlite and {name}.rows in it; "
+                f"else set 'cache' to another folder."
             ) from error
-        return index
 
     def close(self) -> None:
         """Close the index; rows may still be read."""
@@ -107,12 +115,13 @@ class ImageCache:
     def find(self, keys: Iterable[_Key | None]) -> list[tuple[int, int] | None]:
         """Return the row and the checksum of each picture, None where it has none."""
         query = f"SELECT row, checksum FROM images WHERE {_COLUMNS}"
-        self._index.execute("BEGIN")
-        found = [
-            None if key is None else self._index.execute(query, key).fetchone()
-            for key in keys
-        ]
-        self._index.execute("COMMIT")
+        with self._told():
+            self._index.execute("BEGIN")
+            found = [
+                None if key is None else self._index.execute(query, key).fetchone()
+                for key in keys
+            ]
+            self._index.execute("COMMIT")
         return found
 
     def load(self, found: tuple[int, int], out: np.ndarray) -> bool:
@@ -128,8 +137,11 @@ class ImageCache:
 
     def add(self, keys: list[_Key], images: np.ndarray, at: list[int]) -> list[int]:
         """Append ``images[at]`` for `keys`, and return their rows."""
-        self._index.execute("BEGIN IMMEDIATE")
-        try:
+        if not keys:  # a folder that is full, or may only be read, will do
+            return []
+        with self._told():
+            # An error leaves the transaction to `close`, which undoes it.
+            self._index.execute("BEGIN IMMEDIATE")
             with self.rows.path.open("ab") as file:
                 # What a killed process left is not to shift the rows behind it.
                 first = -(-file.tell() // self._row_bytes)
@@ -144,10 +156,7 @@ class ImageCache:
                     for key, row, i in zip(keys, rows, at, strict=True)
                 ],
             )
-        except BaseException:
-            self._index.execute("ROLLBACK")
-            raise
-        self._index.execute("COMMIT")
+            self._index.execute("COMMIT")
         return rows
 
 

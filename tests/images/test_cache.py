@@ -136,10 +136,63 @@ def test_an_index_that_is_none_is_told_of(X, tmp_path):
         read(X, tmp_path / "cache")
 
 
+def test_a_cache_that_has_all_need_not_be_written_to(
+    X, tmp_path, no_decoding, monkeypatch
+):
+    truth = read(X, tmp_path / "cache")
+    no_decoding()
+    connect = sqlite3.connect
+
+    def read_only(path, **options):
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    (rows,) = (tmp_path / "cache").glob("*.rows")
+    rows.chmod(0o400)
+    assert (read(X, tmp_path / "cache") == truth).all()
+
+
+def test_a_cache_that_cannot_be_written_to_is_told_of(X, tmp_path, monkeypatch):
+    truth = read(X[:5], tmp_path / "cache")
+    connect = sqlite3.connect
+
+    def read_only(path, **options):
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", read_only)
+        with pytest.raises(OSError, match="another folder"):
+            read(X, tmp_path / "cache")
+    assert (read(X, tmp_path / "cache")[:5] == truth).all()
+
+
+def test_a_disk_that_is_full_is_told_of(X, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100 * ROW + 5, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"Cannot use the cache in .*with room"):
+            read(X, tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (read(X, tmp_path / "cache") == read(X, None)).all()
+
+
+def test_an_index_that_is_damaged_inside_is_told_of(X, tmp_path):
+    read(X, tmp_path / "cache")
+    (index,) = (tmp_path / "cache").glob("*.sqlite")
+    content = index.read_bytes()
+    index.write_bytes(content[:4096] + b"\xab" * (len(content) - 4096))
+    with pytest.raises(OSError, match=r"Cannot use the cache in .*delete"):
+        read(X, tmp_path / "cache")
+
+
 def test_a_folder_that_cannot_be_made_is_told_of(X, tmp_path):
     (tmp_path / "file").write_text("x")
     for taken in (tmp_path / "file", tmp_path / "file" / "cache"):
-        with pytest.raises(OSError, match=r"Cannot use the cache in .*Name a folder"):
+        with pytest.raises(
+            OSError, match=r"Cannot use the cache in .*Set 'cache' to a folder"
+        ):
             read(X, taken)
 
 
