@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from os import PathLike
 
 import numpy as np
@@ -23,7 +23,7 @@ _NAMED = 10  # files of those that are bad
 
 
 class Progress:
-    """Print how many images have been read, every few seconds.
+    """Print how many images have been read, every few seconds, until it is closed.
 
     Parameters
     ----------
@@ -37,7 +37,17 @@ class Progress:
         self.n_images = n_images
         self.verbose = verbose
         self.n_done = 0
+        self._closed = False
         self._began = self._told = time.perf_counter()
+
+    def close(self) -> None:
+        """Have threads that are reading give up: nobody waits for them."""
+        self._closed = True
+
+    def check(self) -> None:
+        """Raise CancelledError if it is closed."""
+        if self._closed:
+            raise CancelledError
 
     def add(self, n_images: int) -> None:
         """Count images that were read."""
@@ -80,7 +90,7 @@ def decode(
         Bytes that the images may take in memory; more of them stay in the cache,
         or in a temporary folder.
     progress : Progress
-        Is told of each block.
+        Is told of each block, and asked before each file whether to stop.
 
     Returns
     -------
@@ -108,7 +118,7 @@ def decode(
                 block = files[start : start + per_block]
                 first = start if in_memory else 0
                 out = images[first : first + len(block)]
-                rows, bad = _fill(block, out, resize, store, pool)
+                rows, bad = _fill(block, out, resize, store, pool, progress)
                 faults |= {start + i: reason for i, reason in bad.items()}
                 if not in_memory:
                     at[start : start + len(block)] = rows
@@ -126,6 +136,7 @@ def _fill(
     resize: str,
     store: ImageCache | None,
     pool: ThreadPoolExecutor,
+    progress: Progress,
 ) -> tuple[list[int], dict[int, str]]:
     """Read files into `out`; return their rows in the store, and what went wrong."""
 
@@ -140,6 +151,7 @@ def _fill(
     found = store.find(keys) if store else [None] * len(files)
 
     def read(i):
+        progress.check()
         if found[i] is not None and store.load(found[i], out[i]):
             return None
         try:
