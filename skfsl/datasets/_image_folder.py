@@ -25,12 +25,13 @@ def load_image_folder(root, *, return_X_y=False, extensions=IMAGE_EXTENSIONS):
     Parameters
     ----------
     root : str or path-like
-        ``root/<class>/.../<image>``; links to folders are followed.
+        ``root/<class>/.../<image>``; links to folders are followed, but for those to
+        a folder above or to one that was seen in the same class.
     return_X_y : bool, default=False
         Whether ``(data, target)`` is returned instead of a Bunch.
-    extensions : tuple of str
-        How names of images end, in small letters; by default those of BMP, GIF, JPEG,
-        PNG, TIFF and WebP.
+    extensions : str or tuple of str
+        How names of images end, in small or large letters; by default those of BMP,
+        GIF, JPEG, PNG, TIFF and WebP.
 
     Returns
     -------
@@ -72,7 +73,9 @@ def load_image_folder(root, *, return_X_y=False, extensions=IMAGE_EXTENSIONS):
         raise FileNotFoundError(
             f"No folder at {str(root)!r}. Expected one with a folder for each class."
         )
-    extensions = tuple(extensions)
+    if isinstance(extensions, str):
+        extensions = (extensions,)
+    extensions = tuple(name.lower() for name in extensions)
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not _hidden(p.name))
     files = [_images_in(folder, extensions) for folder in folders]
     empty = [
@@ -106,8 +109,14 @@ def load_image_folder(root, *, return_X_y=False, extensions=IMAGE_EXTENSIONS):
 
 def _images_in(folder: Path, extensions: tuple[str, ...]) -> list[str]:
     found = []
+    seen = set(Path(os.path.realpath(folder)).parents)
     for place, inner, names in os.walk(folder, followlinks=True):
-        inner[:] = [name for name in inner if not _hidden(name)]
+        real = Path(os.path.realpath(place))
+        if real in seen:  # a link: it may go round in circles
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if not _hidden(name))
         found += [
             str(Path(place, name))
             for name in names

@@ -88,9 +88,7 @@ def load_image_table(
     if isinstance(table, str | os.PathLike):
         root = Path(table).parent if root is None else root
         table = _read_csv(Path(table))
-    names = [
-        str(name) for name in (table if isinstance(table, dict) else table.columns)
-    ]
+    names = list(table if isinstance(table, dict) else table.columns)
     if box == "auto":
         box = "box" if "box" in names and "box" not in (path, label) else None
     sides = [] if box is None else [box] if isinstance(box, str) else list(box)
@@ -103,6 +101,8 @@ def load_image_table(
     for name in [path, label, *sides]:
         if name not in names:
             raise ValueError(f"No column {name!r} in the table. There are {names}.")
+        if names.count(name) > 1:
+            raise ValueError(f"More than one column {name!r} in the table: {names}.")
         column = table[name]
         columns[name] = column if isinstance(column, list) else column.to_list()
     if not columns[path]:
@@ -113,7 +113,7 @@ def load_image_table(
                 f"Expected a path in each row. Got {value!r} in row {row}."
             )
     for row, value in enumerate(columns[label]):
-        if value is None or value == "":
+        if _is_empty(value):
             raise ValueError(
                 f"Expected a label in each row. Got {value!r} in row {row}."
             )
@@ -146,6 +146,8 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
                 f"Expected {len(names)} cells in each row of {str(path)!r}. Got "
                 f"{len(row)} in row {number}."
             )
+    if len(set(names)) < len(names):
+        raise ValueError(f"Columns of {str(path)!r} have the same name: {names}.")
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
 

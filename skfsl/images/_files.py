@@ -101,7 +101,7 @@ def _columns(X: Any) -> tuple[list, list | None] | None:
         )
     if hasattr(X, "columns"):
         return _columns_of_frame(X)
-    if type(X).__name__ == "Series":
+    if hasattr(X, "to_list"):  # of a Series or an Index
         X = X.to_list()
     if isinstance(X, list | tuple):
         return (list(X), None) if any(map(_is_path, X)) else None
@@ -126,6 +126,11 @@ def _columns_of_frame(X: Any) -> tuple[list, list | None] | None:
     name = "path" if "path" in names else names[0] if len(names) == 1 else None
     if name is None:
         return None
+    if max(names.count(name), names.count("box")) > 1:
+        raise ValueError(
+            f"Expected one column of paths, and one of boxes at most. Got columns "
+            f"{names}."
+        )
     paths = X[name].to_list()
     if not any(map(_is_path, paths)):
         return None

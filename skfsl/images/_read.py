@@ -159,9 +159,10 @@ def _orientation(image: Any) -> int:
     if image.format == "TIFF":
         return 1  # Pillow turns these itself
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        turn = int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF says nothing of the picture
         return 1
+    return turn if turn in _TURNS else 1
 
 
 def _as_rgb(Image: Any, image: Any) -> Any:

@@ -58,3 +58,30 @@ def test_no_images_at_all(tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No folder at .*nowhere"):
         load_image_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("extensions", [".TIFF", (".tiff",), [".Tiff"]])
+def test_extensions_are_in_any_letters(root, extensions):
+    (root / "bee" / "3.tiff").touch()
+    bunch = load_image_folder(root, extensions=extensions)
+    assert bunch.filenames.tolist() == ["ape/a.tiff", "bee/3.tiff"]
+
+
+@pytest.mark.parametrize("target", [".", "..", "ape", "ape/x"])
+@pytest.mark.parametrize("place", ["ape/a_link", "ape/x/z_link"])
+def test_links_do_not_go_round_in_circles(root, target, place):
+    names = load_image_folder(root).filenames.tolist()
+    (root / place).symlink_to(root / target, target_is_directory=True)
+    found = load_image_folder(root).filenames.tolist()
+    if (place, target) == ("ape/a_link", "ape/x"):  # seen first by this name
+        names[names.index("ape/x/deep.webp")] = "ape/a_link/deep.webp"
+    assert found == sorted(names)
+
+
+def test_links_to_other_folders_are_followed(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "1.png").touch()
+    for place in ("ape/more", "cow"):
+        (root / place).symlink_to(elsewhere, target_is_directory=True)
+    names = load_image_folder(root).filenames.tolist()
+    assert {"ape/more/1.png", "cow/1.png"} < set(names)

@@ -75,7 +75,8 @@ def table(**changes):
         ({"path": ["a", None]}, "Expected a path in each row. Got .* in row 1"),
         ({"path": ["", "b"]}, "Expected a path in each row. Got '' in row 0"),
         ({"label": ["x", ""]}, "Expected a label in each row. Got '' in row 1"),
-        ({"label": [np.nan, "y"]}, "NaN"),
+        ({"label": [np.nan, "y"]}, "Expected a label in each row. Got nan in row 0"),
+        ({"label": ["x", pd.NA]}, "Expected a label in each row. Got .* in row 1"),
         ({"x0": [1.0, np.nan]}, "Expected a box of four numbers .* in row 1"),
         ({"y1": ["1", "much"]}, "Expected a box of four numbers .* in row 1"),
     ],
@@ -110,3 +111,17 @@ def test_an_empty_table(csv):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_image_table(tmp_path / "no.csv")
+
+
+def test_two_columns_of_one_name_are_refused(csv):
+    csv.write_text("path,label,path\na.png,x,b.png\n")
+    with pytest.raises(ValueError, match="same name"):
+        load_image_table(csv)
+    frame = pd.DataFrame([["a.png", "x", "b.png"]], columns=["path", "label", "path"])
+    with pytest.raises(ValueError, match="More than one column 'path'"):
+        load_image_table(frame)
+
+
+def test_names_of_columns_may_be_numbers():
+    frame = pd.DataFrame({0: ["a.png", "b.png"], 1: ["x", "y"]})
+    assert load_image_table(frame, path=0, label=1).target.tolist() == [0, 1]

@@ -31,6 +31,7 @@ def table():
         np.array(PATHS)[:, np.newaxis],
         np.array(PATHS, dtype=object)[:, np.newaxis],
         pd.Series(PATHS),
+        pd.Index(PATHS),
         pd.Series(PATHS, dtype="string"),
         pd.Series(PATHS, dtype="category"),
         pd.DataFrame({"anything": PATHS}),
@@ -136,3 +137,10 @@ def test_one_path_alone_is_refused():
 def test_no_paths_are_refused():
     with pytest.raises(ValueError, match="X holds no paths"):
         as_files(np.array([], dtype=str))
+
+
+@pytest.mark.parametrize("names", [["path", "path"], ["path", "box", "box"]])
+def test_two_columns_of_one_name_are_refused(names):
+    X = pd.DataFrame([["a.png", None, None][: len(names)]], columns=names)
+    with pytest.raises(ValueError, match="Expected one column of paths"):
+        as_files(X)

@@ -33,6 +33,19 @@ def test_exif_orientation_is_that_of_image_ops(tmp_path, marked, orientation, ki
     assert (got == np.asarray(expected)).all()
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none_turns_nothing(tmp_path, marked, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    marked.save(tmp_path / "a.png", exif=exif)
+    marked.save(tmp_path / "b.png")
+    for box in (None, (2, 3, 40, 20)):
+        a, b = (
+            seen(tmp_path / name, (30, 48), "pad", box) for name in ("a.png", "b.png")
+        )
+        assert (a == b).all()
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_spoil_a_picture(tmp_path, marked):
     marked.save(tmp_path / "a.jpg", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
