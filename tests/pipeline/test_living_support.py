@@ -44,6 +44,7 @@ def _scaler():
 CLASSIFIERS = {
     "prototypes": lambda: PrototypeClassifier(),
     "prototypes, cosine": lambda: PrototypeClassifier("cosine"),
+    "prototypes, shared": lambda: PrototypeClassifier(covariance="shared"),
     "neighbours": lambda: KNeighborsClassifier(3, weights="distance"),
     "neighbours, cosine": lambda: KNeighborsClassifier(1, metric="cosine"),
     "siamese": lambda: SiameseClassifier(_metric(), aggregation="mean"),
