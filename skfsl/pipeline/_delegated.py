@@ -35,7 +35,7 @@ def rejection_threshold(self):
     Returns
     -------
     threshold : float
-        That of the last step; minus infinity where nothing is refused.
+        That of the last step.
     """
     self._check_support()
     return self._last_step().rejection_threshold()

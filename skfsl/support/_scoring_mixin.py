@@ -15,8 +15,7 @@ __all__ = ["ScoringMixin"]
 class ScoringMixin(SupportMixin):
     """What classifiers share that have a score of every class for a query.
 
-    Subclasses define ``_scores``, of shape (n_queries, n_classes), ``_nearest``, the
-    position of the highest and its value, and ``_best``, the value alone; their
+    Subclasses define ``_scores``, too, of shape (n_queries, n_classes); their
     ``_left_out`` takes ``single``, as of `leave_one_out_scores`.
     """
 

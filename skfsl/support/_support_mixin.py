@@ -4,6 +4,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
@@ -45,10 +46,10 @@ class SupportMixin:
     place in one step. A call that raises leaves the estimator as it was.
 
     Subclasses have their support set in ``_support`` and define ``_checked``, which
-    makes of queries what is scored, ``_best``, the score of the nearest class,
-    ``_left_out``, the scores of stored
-    samples without themselves, of some by default, and ``_scored_by``, the settings
-    that scores depend on.
+    makes of queries what is scored, ``_nearest``, the position of the nearest class and
+    its score (or None), ``_best``, that score alone, ``_left_out``, the scores of
+    stored samples without themselves, of some by default, and ``_scored_by``, the
+    settings that scores depend on.
     """
 
     _doc_link_module = "skfsl"
@@ -133,6 +134,12 @@ class SupportMixin:
             )
         return Bunch(**support.cached("table", lambda: support_table(support)))
 
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        # Pickles of older versions lack parameters that came later.
+        for name, parameter in signature(type(self)).parameters.items():
+            self.__dict__.setdefault(name, parameter.default)
+
     def _get_fitted_attr_html(self, doc_link=""):
         # What scikit-learn's HTML repr lists, without the numbers of the support set.
         attributes = super()._get_fitted_attr_html(doc_link)
@@ -199,13 +206,14 @@ class SupportMixin:
     def rejection_threshold(self):
         """Return the score of `score_samples` below which `predict` refuses a query.
 
-        It is that of `threshold`, or what `reject` makes of the support set as it is
-        now: it changes as classes come and go.
+        It is that of `threshold`, or what `calibrate` has found, or what `reject`
+        makes of the support set as it is now, which changes as classes come and go.
+        Without an `unknown_label` nothing is refused: it is what would be, with one.
 
         Returns
         -------
         threshold : float
-            Minus infinity where nothing is refused.
+            Minus infinity with ``reject=None``, or where there are too few examples.
         """
         return rejection_threshold(self._checked_reader(None))
 

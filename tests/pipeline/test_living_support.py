@@ -209,6 +209,17 @@ def test_ids_go_with_copies_and_files(clf, tmp_path):
         assert_array_equal(again.support_.id, [*range(11), 12])
 
 
+def test_pickles_of_older_versions_open(clf):
+    fit(clf, X, Y)
+    expected = answers(clf)
+    last = clf[-1] if isinstance(clf, FewShotPipeline) else clf
+    for name in ("keep", "max_per_class"):
+        del last.__dict__[name]
+    again = pickle.loads(pickle.dumps(clf))
+    check_unchanged(again, expected)
+    add(again, X[:1], ["dog"])
+
+
 def test_journal_has_ids_and_forgotten_samples(clf, tmp_path):
     fit(clf, X, Y, list("abcdefghijkl"))
     name = "clf__ids" if isinstance(clf, FewShotPipeline) else "ids"
