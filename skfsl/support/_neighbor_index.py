@@ -1,14 +1,18 @@
 """Which search finds the neighbors: exact, or by an index."""
 
 import importlib.util
+import sys
 from typing import Any
 
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 from skfsl.support._neighbors_faiss import NeighborIndex, import_faiss
+from skfsl.support._neighbors_torch import DeviceIndex
 
-__all__ = ["by_index", "index_of"]
+__all__ = ["AnyIndex", "by_index", "index_of", "make_index"]
+
+AnyIndex = NeighborIndex | DeviceIndex
 
 # Fewer are searched exactly: in a few milliseconds, and lists have little to hold.
 _MIN_SAMPLES = 10_000
@@ -17,7 +21,14 @@ _MANY_SAMPLES = 100_000
 _METRICS = ("euclidean", "l2", "cosine")
 
 
-def index_of(classifier: Any) -> NeighborIndex | None:
+def make_index(kind: str, samples: np.ndarray) -> AnyIndex:
+    """Make an index of one kind, "faiss", "hnsw" or "torch", over samples."""
+    if kind == "torch":
+        return DeviceIndex.of(samples)
+    return NeighborIndex.of(kind, samples)
+
+
+def index_of(classifier: Any) -> AnyIndex | None:
     """Return the index of a classifier, and make it where there is none.
 
     Parameters
@@ -27,7 +38,7 @@ def index_of(classifier: Any) -> NeighborIndex | None:
 
     Returns
     -------
-    index : NeighborIndex or None
+    index : NeighborIndex, DeviceIndex or None
         None where the search is exact.
 
     Raises
@@ -42,13 +53,14 @@ def index_of(classifier: Any) -> NeighborIndex | None:
         return None
     possible = support is not None and classifier.effective_metric_ in _METRICS
     if kind == "auto":
-        if (
-            not possible
-            or len(support.samples) < _MANY_SAMPLES
-            or importlib.util.find_spec("faiss") is None
-        ):
+        if not possible or len(support.samples) < _MANY_SAMPLES:
             return None
-        kind = "faiss"
+        if _has_gpu():
+            kind = "torch"
+        elif importlib.util.find_spec("faiss") is not None:
+            kind = "faiss"
+        else:
+            return None
     elif not possible:
         raise ValueError(
             f"index={kind!r} searches dense samples with one label each, by "
@@ -56,12 +68,19 @@ def index_of(classifier: Any) -> NeighborIndex | None:
             f"metric={classifier.metric!r} and algorithm={classifier.algorithm!r}. Set "
             f"index='exact'."
         )
-    import_faiss()
+    if kind != "torch":
+        import_faiss()
     if len(support.samples) < _MIN_SAMPLES:
         return None
     if classifier.effective_metric_ == "cosine" and not support.all_unit:
         return None  # samples of length zero are equally far from everything
     return support.index(kind)
+
+
+def _has_gpu() -> bool:
+    # Who has not woken torch yet does not pay for it here.
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_available()
 
 
 def by_index(

@@ -81,15 +81,17 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     n_jobs : int, default=None
         Number of parallel jobs of the search.
 
-    index : {"exact", "auto", "faiss", "hnsw"}, default="exact"
-        How neighbors are found among very many samples. "faiss" looks through the
-        nearest of several lists of samples, "hnsw" follows the links of a graph: both
-        find nearly always the nearest samples, by FAISS, under the metrics "euclidean"
-        and "cosine" and from 10,000 samples on; fewer are always searched exactly.
-        "auto" is "faiss" from 100,000 samples on, where that is possible and FAISS
-        there, and "exact" otherwise. It may be set after `fit`. What is forgotten is
-        never found again, but is kept in memory by an index until that is made anew.
-        See :ref:`millions`.
+    index : {"exact", "auto", "torch", "faiss", "hnsw"}, default="exact"
+        How neighbors are found among very many samples. "exact" is scikit-learn's
+        search. "torch" compares all samples, too, by products in float32 on a GPU,
+        or on the CPU without one. "faiss" looks through the nearest of several lists
+        of samples, "hnsw" follows the links of a graph: both find nearly always the
+        nearest samples, by FAISS. These three are for the metrics "euclidean" and
+        "cosine" and for 10,000 samples or more; fewer are searched as by "exact".
+        "auto" is, from 100,000 samples on and where that is possible, "torch" if torch
+        has been imported and has a GPU, "faiss" if FAISS is there; or else "exact". It
+        may be set after `fit`. What is forgotten is never found again, but may be kept
+        in memory by FAISS until the index is made anew. See :ref:`millions`.
 
     unknown_label : int, str or other label, default=None
         What `predict` answers for queries of no class, those whose `score_samples` is
@@ -161,7 +163,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     answers from one state, and beside each other.
 
     `partial_fit` costs what the new samples cost, plus O(n_classes), and now and then a
-    copy. `score_samples` is the distance of the nearest sample, negative. A row that is
+    copy; with `ids` it looks through those that are stored. `score_samples` is the distance of the nearest sample, negative. A row that is
     wholly NaN, as of a file that could not be read, is not stored, with a warning, and
     answered with `unknown_label`, or refused without one.
 
@@ -184,7 +186,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     _parameter_constraints: dict = {
         **_KNeighborsClassifier._parameter_constraints,
         **OPEN_SET_CONSTRAINTS,
-        "index": [StrOptions({"exact", "auto", "faiss", "hnsw"})],
+        "index": [StrOptions({"exact", "auto", "faiss", "hnsw", "torch"})],
     }
     _score_episodes = score_by_neighbors
     kneighbors = kneighbors

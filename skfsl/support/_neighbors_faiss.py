@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from skfsl.support._index_distances import centred, nearest_first
 from skfsl.support._store import Rows
 
 __all__ = ["NeighborIndex", "import_faiss"]
 
 # Samples that are added, and queries that are answered, before others have their turn.
 _TURN = 64
-# Differences that are in memory at a time.
-_BLOCK = 2**22
 
 # Of "faiss": lists that are looked through, at least, and samples a neighbor in them.
 _PROBES = 64
@@ -76,7 +75,6 @@ class _Shared:
         faiss = import_faiss()
         self.kind = kind
         self.n_first, n_features = samples.shape
-        # FAISS compares in float32, where far from the origin all digits are lost.
         self._center = samples.mean(axis=0, dtype=np.float64)
         self._growing = threading.Lock()
         self._turns = _Turns()
@@ -90,12 +88,12 @@ class _Shared:
             self._index.cp.max_points_per_centroid = 64
             self._index.cp.min_points_per_centroid = 1  # or it prints a warning
             self._index.cp.niter = 10
-            self._index.train(self._centred(samples))
-        self._index.add(self._centred(samples))
+            self._index.train(centred(samples, self._center))
+        self._index.add(centred(samples, self._center))
 
     def extend(self, samples: np.ndarray) -> int:
         """Add samples; return the row of the first, which others follow."""
-        samples = self._centred(samples)
+        samples = centred(samples, self._center)
         with self._growing:
             start = self._index.ntotal
             for i in range(0, len(samples), _TURN):
@@ -108,7 +106,7 @@ class _Shared:
     ) -> np.ndarray:
         """Return the nearest rows before `stop`, of those with a set bit; or -1."""
         faiss = import_faiss()
-        queries = self._centred(queries)
+        queries = centred(queries, self._center)
         rows = np.empty((len(queries), n_neighbors), dtype=np.int64)
         for i in range(0, len(queries), _TURN):
             block = slice(i, i + _TURN)
@@ -132,16 +130,6 @@ class _Shared:
                     queries[block], n_neighbors, params=how
                 )
         return rows
-
-    def _centred(self, X: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            centred = np.ascontiguousarray(X - self._center, dtype=np.float32)
-        if not np.isfinite(centred).all():
-            raise ValueError(
-                "Expected numbers whose differences fit into float32, which an index "
-                "compares in. Got larger ones: scale X, or set index='exact'."
-            )
-        return centred
 
 
 class NeighborIndex:
@@ -240,25 +228,8 @@ class NeighborIndex:
             known[self._rows.columns[0]] = True
             self._bits = np.packbits(known, bitorder="little")
         found = self._shared.search(queries, n_neighbors, self._stop, self._bits)
-        missing = found < 0
         if self._rows is not None:
+            missing = found < 0
             found = np.searchsorted(self._rows.columns[0], found)
-        distances = _distances(queries, samples, np.where(missing, 0, found))
-        distances[missing], found[missing] = np.inf, -1
-        order = np.lexsort((found, distances))
-        return (
-            np.take_along_axis(distances, order, axis=1),
-            np.take_along_axis(found, order, axis=1),
-        )
-
-
-def _distances(queries, samples, indices) -> np.ndarray:
-    """Return the distance of each query to some samples, from differences."""
-    distances = np.empty(indices.shape)
-    n_rows = max(1, _BLOCK // (indices.shape[1] * samples.shape[1]))
-    for i in range(0, len(queries), n_rows):
-        block = slice(i, i + n_rows)
-        apart = samples[indices[block]].astype(np.float64)
-        apart -= queries[block, np.newaxis]
-        distances[block] = np.sqrt(np.einsum("ijk,ijk->ij", apart, apart))
-    return distances
+            found[missing] = -1
+        return nearest_first(queries, samples, found)

@@ -8,7 +8,7 @@ import numpy as np
 
 from skfsl.support._ids import SampleIds
 from skfsl.support._labels import Labels
-from skfsl.support._neighbors_faiss import NeighborIndex
+from skfsl.support._neighbor_index import AnyIndex, make_index
 from skfsl.support._scatter import Scatter
 from skfsl.support._store import Rows
 from skfsl.support._sums import ClassSums
@@ -268,13 +268,13 @@ class NeighborSet(_SupportSet):
         rest = NeighborSet(labels, samples, self.all_unit, self.fitted_with, ids)
         return self._hand_on(rest, lambda index: index.take(stays))
 
-    def index(self, kind: str) -> NeighborIndex:
+    def index(self, kind: str) -> AnyIndex:
         """Return an index over the samples: what was handed on, or one made now."""
         # Making one may take minutes: others wait for it instead of doing the same.
         with self._cache.setdefault("lock", threading.Lock()):
             index = self._cache.get("index")
             if index is None or index.kind != kind:
-                index = NeighborIndex.of(kind, self.samples.columns[0])
+                index = make_index(kind, self.samples.columns[0])
                 self._cache["index"] = index
             return index
 

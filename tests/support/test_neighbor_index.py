@@ -1,4 +1,4 @@
-"""Neighbors by an index of FAISS: nearly always the nearest, always of one state."""
+"""Neighbors by an index: (nearly always) the nearest, always of one state."""
 
 import copy
 import pickle
@@ -12,11 +12,12 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skfsl import KNeighborsClassifier
-from skfsl.support import _neighbor_index, _neighbors_faiss
+from skfsl.support import _neighbor_index, _neighbors_faiss, _neighbors_torch
 
 D = 8
-KINDS = ["faiss", "hnsw"]
-every_kind = pytest.mark.parametrize("kind", KINDS)
+OF_FAISS = ["faiss", "hnsw"]
+every_kind = pytest.mark.parametrize("kind", [*OF_FAISS, "torch"])
+of_faiss = pytest.mark.parametrize("kind", OF_FAISS)
 
 
 @pytest.fixture(autouse=True)
@@ -113,12 +114,14 @@ def test_follows_what_comes_and_goes(kind, metric, rng, monkeypatch):
             call = "forget_samples"
         for each in (clf, exact):
             getattr(each, call)(*args)
-        if index_in(clf) is not None and before is not None:
+        if kind != "torch" and None not in (index_in(clf), before):
             kept += index_in(clf)._shared is before._shared
             made += index_in(clf)._shared is not before._shared
         Q = rng.normal(size=(20, D)).astype(np.float32)
         assert_allclose(clf.kneighbors(Q)[0], exact.kneighbors(Q)[0], atol=1e-5)
         assert_array_equal(clf.predict(Q), exact.predict(Q))
+    if kind == "torch":
+        return
     assert kept > 30  # most changes are cheap
     assert made >= 1  # but those who forget a lot, or outgrow their lists, start anew
 
@@ -127,13 +130,13 @@ def test_follows_what_comes_and_goes(kind, metric, rng, monkeypatch):
 def test_what_was_not_published_is_not_found(kind, rng):
     X, y = clusters(rng, 30, 20)
     clf = KNeighborsClassifier(1, index=kind, unknown_label=-1).fit(X, y)
-    shared = index_in(clf)._shared
+    shared = getattr(index_in(clf), "_shared", None)
     far = np.full((3, D), 50, np.float32)
     with pytest.raises(ValueError, match="unknown_label=-1 is a class"):
         clf.partial_fit(far, [-1, -1, -1])
     assert clf.kneighbors(far)[1].max() < len(X)
     clf.partial_fit(far + 1, [99, 99, 99])
-    assert index_in(clf)._shared is shared
+    assert getattr(index_in(clf), "_shared", None) is shared
     distances, found = clf.kneighbors(far + 1)
     assert_allclose(distances, 0, atol=1e-6)
     assert (found >= len(X)).all()
@@ -148,7 +151,8 @@ def test_copies_share_and_grow_apart(kind, rng):
     a, b = np.full((2, D), 50, np.float32), np.full((2, D), -50, np.float32)
     left.partial_fit(a, [50, 50])
     right.partial_fit(b, [-50, -50]).partial_fit(b + 1, [-50, -50])
-    assert index_in(left)._shared is index_in(right)._shared
+    if kind in OF_FAISS:
+        assert index_in(left)._shared is index_in(right)._shared
     assert_array_equal(left.predict(a), [50, 50])
     assert_array_equal(right.predict(b), [-50, -50])
     assert -50 not in left.predict(b)
@@ -273,7 +277,7 @@ def test_refuses_what_it_cannot_search(kind, params, make, rng):
     assert not hasattr(clf, "classes_")
 
 
-@every_kind
+@of_faiss
 def test_says_what_to_install(kind, rng, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r"pip install 'skfsl\[ann\]'"):
@@ -304,3 +308,31 @@ def test_same_index_from_same_samples(kind, rng):
     if kind == "faiss":  # threads put samples into a graph in any order
         assert_array_equal(one.kneighbors(Q)[1], two.kneighbors(Q)[1])
     assert recall(one.kneighbors(Q)[1], two.kneighbors(Q)[1]) > 0.95
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("blocks", [(256, 2**24), (7, 100)])
+def test_torch_finds_what_is_nearest(device, blocks, rng, monkeypatch):
+    monkeypatch.setattr(_neighbors_torch, "_QUERIES", blocks[0])
+    monkeypatch.setattr(_neighbors_torch, "_SCORES", blocks[1])
+    X, y = clusters(rng, 60, 30, spread=0.02)
+    X = X.astype(np.float64) + 1e6  # where float32 tells nothing apart
+    clf = KNeighborsClassifier(1, index="torch").fit(X, y)
+    assert index_in(clf)._parts[0].device.type == device
+    order = rng.permutation(len(X))
+    assert_array_equal(clf.kneighbors(X[order] + 1e-7)[1][:, 0], order)
+    assert_array_equal(clf.predict(X[order] + 1e-7), y[order])
+
+
+def test_parts_of_torch_are_put_together(rng, monkeypatch):
+    monkeypatch.setattr(_neighbors_torch, "_PARTS", 4)
+    X, y = clusters(rng, 30, 20)
+    clf = KNeighborsClassifier(1, index="torch").fit(X, y)
+    n_parts = []
+    for i in range(400):
+        clf.partial_fit(np.full((3, D), i, np.float32), [100 + i] * 3)
+        n_parts.append(len(index_in(clf)._parts))
+    assert max(n_parts) <= 5
+    asked = np.arange(10, 400, 7)
+    queries = np.repeat(asked[:, np.newaxis], D, axis=1).astype(np.float32)
+    assert_array_equal(clf.predict(queries), 100 + asked)
