@@ -163,9 +163,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     answers from one state, and beside each other.
 
     `partial_fit` costs what the new samples cost, plus O(n_classes), and now and then a
-    copy; with `ids` it looks through those that are stored. `score_samples` is the distance of the nearest sample, negative. A row that is
-    wholly NaN, as of a file that could not be read, is not stored, with a warning, and
-    answered with `unknown_label`, or refused without one.
+    copy; with `ids` it looks through those that are stored. `score_samples` is the
+    distance of the nearest sample, negative. A row that is wholly NaN, as of a file
+    that could not be read, is not stored, with a warning, and answered with
+    `unknown_label`, or refused without one.
 
     Queries are brought to the dtype of the stored samples. Under "cosine" these are
     stored at unit length, where euclidean neighbors are the same ones and are found

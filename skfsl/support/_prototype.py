@@ -67,7 +67,7 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     keep : {"herding", "random"}, default="herding"
         Which samples stay. "herding" takes those whose mean is nearest to that of all
         that are there, one after the other; "random" an equal share of all that ever
-        came, by a hash of their ids.
+        came, by a hash of their ids. Samples without weight go first.
 
     covariance : {"shared"}, default=None
         "shared" measures distances by the covariance within classes, one for all, made
@@ -180,8 +180,9 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     without one. A row that is NaN in part is always refused.
 
     `partial_fit` costs what the new samples cost, plus O(n_classes), however many
-    samples are stored. Scores are computed in the dtype of the queries, centred
-    between the prototypes, in blocks of bounded size.
+    samples are stored; with `ids` it looks through those that are. Scores are
+    computed in the dtype of the queries, centred between the prototypes, in blocks of
+    bounded size.
 
     References
     ----------
