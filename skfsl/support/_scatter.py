@@ -84,6 +84,12 @@ class Scatter:
         anew: bool = False,
     ) -> "Scatter":
         """Return the scatter with samples added; as `add` of `ClassSums`."""
+        if weight is not None and not weight.all():
+            # A block of them alone would have a mean of nothing.
+            weighty = weight > 0
+            if not weighty.any():
+                return self
+            X, codes, weight = X[weighty], codes[weighty], weight[weighty]
         size = max(1, _BLOCK // X.shape[1])
         if len(X) > size and not anew:
             # In the order of codes, so that new ones come without a gap.

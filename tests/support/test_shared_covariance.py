@@ -41,17 +41,26 @@ def scatter_by_loops(X, y, weight=None):
     return total
 
 
+def lifts_by_loops(y, W, inverse, weight=None):
+    """Return what the mean of each class lies nearer than one sample, by its noise."""
+    counts = np.bincount(y, weight)
+    variance = np.trace(inverse @ W) / sum(max(count - 1, 0) for count in counts)
+    return [variance * max(1 - 1 / count, 0) for count in counts]
+
+
 def scores_by_definition(X, y, queries, s, weight=None):
     W = scatter_by_loops(X, y, weight)
     d = len(W)
     inverse = np.linalg.inv((1 - s) * W * d / np.trace(W) + s * np.eye(d))
+    lifts = lifts_by_loops(y, W, inverse, weight)
     means = [
         np.average(
             X[y == c], axis=0, weights=None if weight is None else weight[y == c]
         )
         for c in np.unique(y)
     ]
-    return np.array([[-(q - m) @ inverse @ (q - m) for m in means] for q in queries])
+    scores = [[-(q - m) @ inverse @ (q - m) for m in means] for q in queries]
+    return np.array(scores) - lifts
 
 
 # What is computed
@@ -104,11 +113,30 @@ def test_examples_that_are_all_alike_leave_the_plain_prototype():
     assert_allclose(found, plain, rtol=1e-9)
 
 
-def test_shrinkage_one_is_the_plain_distance():
-    X, y, queries = correlated([4, 4, 4])
+def test_shrinkage_one_is_the_plain_distance_but_for_the_noise_of_means():
+    X, y, queries = correlated([4, 2, 1])
     plain = PrototypeClassifier().fit(X, y).decision_function(queries)
-    found = shared(shrinkage=1.0).fit(X, y).decision_function(queries)
-    assert_allclose(found, plain, rtol=1e-9)
+    clf = shared(shrinkage=1.0).fit(X, y)
+    variance = np.trace(scatter_by_loops(X, y)) / 4
+    expected = plain - variance * np.array([3 / 4, 1 / 2, 0])
+    assert_allclose(clf.decision_function(queries), expected, rtol=1e-9)
+    clf.set_params(shrinkage=1 - 1e-9)
+    assert_allclose(clf.decision_function(queries), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_classes_of_few_examples_are_not_left_behind(metric):
+    # One example of half of the classes, twelve of the others, all on equal terms.
+    found = []
+    for seed in range(5):
+        X, y, _ = correlated([30] * 20, n_features=30, offset=1.0, seed=seed)
+        few = [np.flatnonzero(y == c)[: 1 if c % 2 else 12] for c in range(20)]
+        support = np.concatenate(few)
+        queries = np.setdiff1d(np.arange(len(y)), support)
+        clf = shared(metric).fit(X[support], y[support])
+        found.append(np.mean(clf.predict(X[queries]) % 2))
+    # As many queries are of the one kind as of the other.
+    assert np.mean(found) == pytest.approx(0.61, abs=0.15)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -283,6 +311,14 @@ def test_samples_of_weight_zero_leave_the_scatter(unit):
     assert_allclose(more.matrix, scatter.matrix, rtol=1e-12)
 
 
+def test_a_class_whose_first_block_weighs_nothing(monkeypatch):
+    X, y, _ = correlated([3, 5])
+    weight = np.r_[np.ones(3), np.zeros(2), np.ones(3)]
+    monkeypatch.setattr("skfsl.support._scatter._BLOCK", 5 * X.shape[1])
+    scatter = Scatter.of(X, y, weight, unit=False)
+    assert_allclose(scatter.matrix, scatter_by_loops(X, y, weight))
+
+
 def test_pickles_and_files_leave_out_what_is_derived():
     X, y, queries = correlated([4, 4, 4])
     clf = shared().fit(X, y)
@@ -299,8 +335,10 @@ def test_pickles_and_files_leave_out_what_is_derived():
 def left_out_by_refitting(X, y, metric, s, weight, sphere_of_all):
     """Score each sample by a set without it; the share of the sphere as of all."""
     X = normalize(X) if metric == "cosine" else X
-    whole = np.trace(scatter_by_loops(X, y, weight))
-    d, out = X.shape[1], []
+    W = scatter_by_loops(X, y, weight)
+    whole, d, out = np.trace(W), X.shape[1], []
+    inverse = np.linalg.inv((1 - s) * W * d / whole + s * np.eye(d))
+    lifts = lifts_by_loops(y, W, inverse, weight)
     for i in range(len(y)):
         rest = np.arange(len(y)) != i
         W = scatter_by_loops(X[rest], y[rest], weight[rest])
@@ -310,7 +348,7 @@ def left_out_by_refitting(X, y, metric, s, weight, sphere_of_all):
         for c in np.unique(y[rest]):
             of_c = rest & (y == c)
             gap = X[i] - np.average(X[of_c], axis=0, weights=weight[of_c])
-            row[c] = -gap @ inverse @ gap
+            row[c] = -gap @ inverse @ gap - lifts[c]
         out.append(1 + np.array(row) / 2 if metric == "cosine" else row)
     return np.array(out)
 
@@ -364,7 +402,8 @@ def test_left_out_against_a_single_other_sample():
     others, _ = clf._left_out()
     rows = np.arange(len(y))
     # Of two, the other one is all others; as a mean it is to be one of two.
-    assert_allclose(single[rows, own] * 1.5 / 2, others[rows, own])
+    lift = clf._shared().lifts[0]
+    assert_allclose(single[rows, own] * 1.5 / 2, others[rows, own] + lift)
 
 
 @pytest.mark.parametrize("metric", METRICS)
