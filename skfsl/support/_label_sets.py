@@ -102,19 +102,20 @@ def _sets(snapshot: Any, queries: Any, alpha: float) -> np.ndarray | bool:
     surprise = snapshot._support.cached(
         ("surprise", *snapshot._scored_by()), lambda: _surprise(snapshot)
     )
-    # A query counts as one more sample, which may be more surprising than all.
-    known = surprise.n_samples / (surprise.n_samples + 1)
-    if known < 1 - alpha:
+    needed = np.ceil(1 / alpha - 1 - 1e-9)
+    if surprise.n_samples < needed:
         warnings.warn(
-            f"alpha={alpha:g} asks for {int(np.ceil(1 / alpha - 1 - 1e-9))} stored "
-            f"samples or more that can be left out, of classes that have another one "
-            f"and that the metric was not trained on, of two classes or more in all. "
-            f"There are {surprise.n_samples}: all classes are in each set. Enrol more "
-            f"examples, or allow a larger alpha.",
+            f"alpha={alpha:g} asks for {needed:.0f} stored samples or more that can be "
+            f"left out, of classes that have another one and that the metric was not "
+            f"trained on, of two classes or more in all. There are "
+            f"{surprise.n_samples}: all classes are in each set. Enrol more examples, "
+            f"or allow a larger alpha.",
             UserWarning,
             stacklevel=3,
         )
         return True
+    # A query counts as one more sample, which may be more surprising than all.
+    known = surprise.n_samples / (surprise.n_samples + 1)
     at = np.searchsorted(surprise.share, (1 - alpha) / known - 1e-12)
     limit = surprise.values[min(at, len(surprise.values) - 1)]
     scores = snapshot._scores(queries).astype(np.float64, copy=False)

@@ -123,6 +123,15 @@ def test_by_hand():
         assert clf.predict_set(queries, alpha=0.3).all()
 
 
+@pytest.mark.parametrize("n", [2, 3, 9, 19, 48, 99])
+def test_as_many_samples_as_it_asks_for_are_enough(n):
+    X = np.linspace(0, 1, n)[:, np.newaxis]
+    clf = PrototypeClassifier().fit([*X, [9.0]], [0] * n + [1])
+    assert not clf.predict_set([[5.0]], 1 / (n + 1)).all()
+    with pytest.warns(UserWarning, match=rf"asks for {n + 1} stored .* There are {n}:"):
+        assert clf.predict_set([[5.0]], 1 / (n + 1.5)).all()
+
+
 def test_too_few_samples_promise_nothing(clf):
     X, y, queries, _ = task([2] * 4)
     clf.fit(X, y)
