@@ -1,6 +1,5 @@
 """One image out of bytes of anybody's."""
 
-from collections.abc import Iterable
 from io import BytesIO
 from numbers import Integral
 
@@ -19,7 +18,7 @@ _CONSTRAINTS: dict = {
     "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
     "resize": [StrOptions(set(RESIZES))],
     "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
-    "formats": [Iterable, None],
+    "formats": [tuple, list, set, None],
 }
 
 
@@ -52,7 +51,7 @@ def decode_image(
         Width times height of the largest picture that is decoded. A file of some
         kilobytes may hold as many as it likes: decoding takes up to 16 bytes for each.
         None leaves it to Pillow, which refuses about 179 million.
-    formats : iterable of str or None, default=("BMP", "GIF", "JPEG", "PNG", "WEBP")
+    formats : list of str or None, default=("BMP", "GIF", "JPEG", "PNG", "WEBP")
         Names of Pillow's formats that are tried. None is all, of which some are read
         by programs outside of Pillow.
 

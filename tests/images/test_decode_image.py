@@ -69,6 +69,8 @@ def test_other_formats_are_not_tried():
     assert decode_image(content, formats=None).shape == (3, 84, 84)
     with pytest.raises(ValueError, match="not an image of one of the formats JPEG"):
         decode_image(encoded("PNG"), formats=["JPEG"])
+    with pytest.raises(ValueError, match="'formats' parameter of decode_image must be"):
+        decode_image(encoded("PNG"), formats="PNG")
 
 
 @pytest.mark.parametrize(
