@@ -177,14 +177,10 @@ def to_exported_program(
             f"The 'support' parameter must be 'constant' or 'input'. Got {support!r}."
         )
     anatomy = take_apart(model)
-    arrays = support_arrays(anatomy) if anatomy.classifier is not None else {}
     if support == "input":
-        if not arrays:
-            raise ValueError(
-                "support='input' is for a model with a classifier. Got a transformer "
-                "alone."
-            )
         arrays = support_inputs(model)
+    else:
+        arrays = support_arrays(anatomy) if anatomy.classifier is not None else {}
     layout = choose_layout(anatomy, input_layout)
     program = _Program(anatomy, layout, arrays).eval()
     # Sizes of one would be taken for constants.

@@ -30,7 +30,7 @@ class SupportLog:
     """Keep each change of a support set on the disk before it is acknowledged.
 
     A model and a journal of what was enrolled and forgotten since it was saved. A
-    change is in the journal, and on the disk, when `partial_fit` or `forget` returns;
+    change is in the journal, and on the disk, when the method that makes it returns;
     after a crash, the same log is opened again and has them all. Where the journal has
     grown as large as the model it makes a new snapshot of the model by itself.
 
