@@ -1,15 +1,15 @@
 """Weights from a file, in whatever wrapping it was saved, into a network."""
 
 import os
-import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-__all__ = ["load_weights", "read_state_dict", "set_weights"]
+__all__ = ["load_weights", "read_state_dict", "reason", "set_weights"]
 
 # Where training loops put the weights, beside the optimizer's state and the like.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "encoder", "backbone")
@@ -69,16 +69,16 @@ def read_state_dict(path: str | os.PathLike) -> Mapping[str, torch.Tensor]:
             raise ImportError(
                 f"{path} is read by safetensors: python -m pip install safetensors"
             )
-        return load_file(path)
+        read: Callable = load_file
+    else:
+        read = partial(torch.load, map_location="cpu", weights_only=True)
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        # What torch says next is to load the file all the same, and run what is in it.
-        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
+        saved = read(path)
+    except Exception as error:  # of whatever kind a damaged file, or a text, leads to
         raise ValueError(
             f"Cannot read weights from {path}. It must hold a state_dict and no other "
-            f"objects, as torch.save(module.state_dict(), path) writes it. Got: "
-            f"{reason}"
+            f"objects, as torch.save(module.state_dict(), path) writes it. Got "
+            f"{reason(error)}"
         )
     while not _is_state_dict(saved):
         keys = list(saved) if isinstance(saved, Mapping) else []
@@ -91,6 +91,15 @@ def read_state_dict(path: str | os.PathLike) -> Mapping[str, torch.Tensor]:
             )
         saved = saved[inner[0]]
     return saved
+
+
+def reason(error: Exception) -> str:
+    """Say why a file cannot be read.
+
+    Not what torch says next: to load it all the same, and run what is in it.
+    """
+    first = str(error).partition("\n")[0].split(". ")[0]
+    return f"{type(error).__name__}: {first}"
 
 
 def _is_state_dict(saved: object) -> bool:

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import pickle
 import re
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +12,7 @@ from torch import nn
 
 from skfsl.encoders._backbone import Backbone, set_channels, spread, take_off_head
 from skfsl.encoders._layers import check_image_shape
-from skfsl.encoders._state_dict import read_state_dict, set_weights
+from skfsl.encoders._state_dict import read_state_dict, reason, set_weights
 from skfsl.utils._parts import Part
 from skfsl.utils._sklearn_private import HasMethods
 
@@ -220,10 +219,10 @@ def _from_hub(weights: Any) -> Any:
         return weights.get_state_dict(
             progress=False, check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # no network, or any damage to the file
         folder = Path(torch.hub.get_dir(), "checkpoints")
         raise OSError(
-            f"Cannot load the weights {weights}: {error}. Where there is no network, "
-            f"download {weights.url} elsewhere and put the file into {folder} as "
-            f"{Path(weights.url).name}, or pass its path as weights=."
+            f"Cannot load the weights {weights}: {reason(error)}. Where there is no "
+            f"network, download {weights.url} elsewhere and put the file into {folder} "
+            f"as {Path(weights.url).name}, or pass its path as weights=."
         )

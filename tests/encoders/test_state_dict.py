@@ -141,11 +141,26 @@ class TestErrors:
             load(net(), tmp_path)
         assert "weights_only" not in str(e.value)  # no advice to execute it
 
-    @pytest.mark.parametrize("content", [b"", b"no weights", pickle.dumps([1])])
-    def test_other_files(self, content, tmp_path):
-        path = tmp_path / "weights.pt"
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"no weights",
+            b"hello",
+            b"version https://",
+            b"<html>",
+            pickle.dumps([1]),
+        ],
+    )
+    @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+    def test_other_files(self, content, suffix, tmp_path):
+        if suffix == "safetensors":
+            pytest.importorskip("safetensors")
+        path = tmp_path / f"weights.{suffix}"
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"state_dict.*weights\.pt|weights\.pt"):
+        with pytest.raises(
+            ValueError, match=rf"state_dict.*weights\.{suffix}|weights\.{suffix}"
+        ):
             read_state_dict(path)
 
     def test_an_unknown_wrapper_is_named(self, state, tmp_path):

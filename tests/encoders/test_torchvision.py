@@ -278,6 +278,15 @@ class TestWeights:
         with pytest.raises(OSError, match="invalid hash value"):
             embed("resnet18", "DEFAULT", torch.rand(1, 3, 32, 32))
 
+    def test_a_file_that_is_none_is_not_run(self, hub):
+        (hub / "resnet18-f37072fd.pth").write_bytes(pickle.dumps(print))
+        with pytest.raises(OSError, match="Cannot load the weights") as error:
+            embed("resnet18", "DEFAULT", torch.rand(1, 3, 32, 32))
+        assert "weights_only" not in str(error.value)  # no advice to run it
+        (hub / "resnet18-f37072fd.pth").write_text("hello, <html>")
+        with pytest.raises(OSError, match="Cannot load the weights"):
+            embed("resnet18", "DEFAULT", torch.rand(1, 3, 32, 32))
+
     def test_a_downloaded_file_is_known_by_its_name(self, tmp_path):
         path = tmp_path / "vit_b_16_swag-9ac1b537.pth"
         path.touch()
