@@ -309,8 +309,8 @@ def _tell_of_start(start):
         warnings.warn(
             f"Fine-tuning did not beat the pretrained encoder on the classes held out "
             f"(validation accuracy {start['valid_accuracy']:.3f}), so its embeddings "
-            f"are kept, whitened. Choose other stages by 'schedule', or max_epochs=0 "
-            f"to save the time.",
+            f"are kept, whitened. Choose other stages by 'schedule'; max_epochs=0 "
+            f"takes the encoder as it is, not whitened.",
             FineTuningWarning,
             stacklevel=2,
         )

@@ -152,6 +152,8 @@ def resolve_schedule(
     ------
     TypeError
         If a list has something else in it.
+    ValueError
+        If a list is empty, or a stage's parameter is out of its range.
     """
     pretrained = getattr(encoder, "pretrained", False)
     if schedule == "cosine" or (schedule == "auto" and not pretrained):
@@ -163,6 +165,11 @@ def resolve_schedule(
         if rest:
             stages.append(Stage(rest, lr=1e-5, trainable=0.2, plateau=2))
         return stages, bool(stages)
+    if not schedule:
+        raise ValueError(
+            "The 'schedule' parameter must have at least one Stage. Got none. "
+            "max_epochs=0 takes an encoder as it is."
+        )
     for stage in schedule:
         if not isinstance(stage, Stage):
             raise TypeError(
@@ -170,7 +177,7 @@ def resolve_schedule(
                 f"{stage!r} in it."
             )
     stages = [stage.build() for stage in schedule]
-    return (stages, True) if stages and max_epochs else ([], False)
+    return (stages, True) if max_epochs else ([], False)
 
 
 def _layers(encoder: nn.Module) -> list[nn.Module]:

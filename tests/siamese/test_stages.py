@@ -117,6 +117,10 @@ class TestStage:
         with pytest.raises(TypeError, match=r"list of Stage\. Got 3"):
             fit([3])
 
+    def test_a_list_without_stages_is_refused(self):
+        with pytest.raises(ValueError, match="at least one Stage"):
+            fit([])
+
 
 class TestSchedule:
     def test_auto_follows_the_encoder(self):
