@@ -139,6 +139,7 @@ class SupportLog:
         self : SupportLog
             On return, the samples are on the disk.
         """
+        params = {name: _plain(value) for name, value in params.items()}
         return self._change("partial_fit", [_numbers(X), check_labels(y)], params)
 
     def forget(self, classes: Any) -> Self:
@@ -248,6 +249,13 @@ def _numbers(X: Any) -> np.ndarray:
             f"Read image files by skfsl.images.read_images first."
         )
     return X
+
+
+def _plain(value: Any) -> Any:
+    """Return columns of frames, ranges and tensors as arrays, all else as it is."""
+    if hasattr(value, "to_numpy") or isinstance(value, range):
+        return np.asarray(value)
+    return as_numpy(value)
 
 
 def _decoded(record: bytes) -> dict:

@@ -6,7 +6,9 @@ import threading
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from sklearn.preprocessing import StandardScaler
 
 from skfsl import (
@@ -101,6 +103,22 @@ def test_weights_of_samples_are_kept(store):
         expected = log.model.prototypes_
     with SupportLog(store()) as log:
         np.testing.assert_array_equal(log.model.prototypes_, expected)
+
+
+@pytest.mark.parametrize(
+    "column", [list, np.array, tuple, pd.Series, pd.Index, torch.tensor]
+)
+def test_ids_and_weights_are_columns_of_any_kind(column, tmp_path):
+    model = PrototypeClassifier().fit(X, Y, ids=range(len(X)))
+    with SupportLog(tmp_path, model) as log:
+        log.partial_fit(
+            X[:2], ["new", "new"], ids=column([101, 100]), sample_weight=column([1, 3])
+        )
+        log.partial_fit(X[:2], ["new", "new"], ids=range(200, 202))
+        log.forget_samples(column([101, 200]))
+    with SupportLog(tmp_path) as log:
+        assert log.model.support_.id[-2:].tolist() == [100, 201]
+        assert log.model.counts_.tolist()[-1] == 4
 
 
 def test_the_classifier_in_a_pipeline_stays_the_same_object(tmp_path):
