@@ -11,7 +11,7 @@ from skfsl.pipeline._enrolled import Enrolled, embed, fit_metric, metric_of
 from skfsl.pipeline._left_out import left_out
 from skfsl.pipeline._on_embeddings import Embedder, EmbeddingClassifier
 from skfsl.support import (
-    OPEN_SET_CONSTRAINTS,
+    SUPPORT_CONSTRAINTS,
     ScoringMixin,
     check_declared,
     check_ids,
@@ -78,7 +78,8 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
 
     max_per_class : int, default=None
         The most samples that are kept of a class. Where more come, some of the class
-        go, and all is as if only the others had come. None keeps all.
+        go, and all but the metric, which learns from each, is as if only the others had
+        come. None keeps all.
 
     keep : {"herding", "random"}, default="herding"
         Which samples stay. "herding" takes those whose mean is nearest to that of all
@@ -173,7 +174,7 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
         ],
-        **OPEN_SET_CONSTRAINTS,
+        **SUPPORT_CONSTRAINTS,
     }
     # Groups that are routed to splitters and scorers are mostly others, of samples.
     __metadata_request__fit = {"groups": False}

@@ -16,7 +16,7 @@ from skfsl.support._prototype import PrototypeClassifier
 from skfsl.support._scoring_mixin import ScoringMixin as ScoringMixin
 from skfsl.support._store import Rows as Rows
 from skfsl.support._sums import ClassSums as ClassSums
-from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS as OPEN_SET_CONSTRAINTS
+from skfsl.support._support_mixin import SUPPORT_CONSTRAINTS as SUPPORT_CONSTRAINTS
 from skfsl.support._support_set import NeighborSet as NeighborSet
 from skfsl.support._support_set import PrototypeSet as PrototypeSet
 

@@ -27,7 +27,7 @@ from skfsl.support._sklearn_neighbors import (
     of_support,
 )
 from skfsl.support._store import Rows
-from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS, SupportMixin
+from skfsl.support._support_mixin import SUPPORT_CONSTRAINTS, SupportMixin
 from skfsl.support._support_set import NeighborSet
 from skfsl.support._support_table import check_has_samples
 from skfsl.support._votes import cast_votes, majority, shares
@@ -186,7 +186,7 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
 
     _parameter_constraints: dict = {
         **_KNeighborsClassifier._parameter_constraints,
-        **OPEN_SET_CONSTRAINTS,
+        **SUPPORT_CONSTRAINTS,
         "index": [StrOptions({"exact", "auto", "faiss", "hnsw", "torch"})],
     }
     _score_episodes = score_by_neighbors

@@ -15,7 +15,7 @@ from skfsl.support._likelihood_ratio import left_out, ratio_of
 from skfsl.support._open_set import LeftOut, choose_rows
 from skfsl.support._scoring_mixin import ScoringMixin
 from skfsl.support._shared_covariance import SharedCovariance
-from skfsl.support._support_mixin import OPEN_SET_CONSTRAINTS
+from skfsl.support._support_mixin import SUPPORT_CONSTRAINTS
 from skfsl.support._support_set import PrototypeSet
 from skfsl.utils._scores import unit_rows
 from skfsl.utils._sklearn_private import (
@@ -218,7 +218,7 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
         ],
-        **OPEN_SET_CONSTRAINTS,
+        **SUPPORT_CONSTRAINTS,
         "familiarity": [StrOptions({"auto", "similarity", "likelihood_ratio"})],
     }
 

@@ -23,10 +23,10 @@ from skfsl.utils._publish import publish, shadow
 from skfsl.utils._sklearn_private import Interval, StrOptions, _safe_indexing
 from skfsl.utils._validation import as_numpy
 
-__all__ = ["OPEN_SET_CONSTRAINTS", "SupportMixin"]
+__all__ = ["SUPPORT_CONSTRAINTS", "SupportMixin"]
 
 # Of the parameters that all classifiers with a support set have.
-OPEN_SET_CONSTRAINTS: dict = {
+SUPPORT_CONSTRAINTS: dict = {
     "unknown_label": "no_validation",  # see check_unknown_label
     "reject": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither"), None],
     "threshold": [Interval(Real, None, None, closed="both"), None],
