@@ -300,6 +300,7 @@ def main():
     parser.add_argument("--json", type=Path, help="append each result to this file")
     args = parser.parse_args()
     print(machine())
+    warnings.filterwarnings("ignore", "The number of unique classes is greater")
     start = time.perf_counter()
     with folder_of(args.files) as folder:
         {"episodes": episodes, "enrol": enrol}[args.protocol](
