@@ -74,16 +74,18 @@ scoring = pytest.mark.parametrize("name", [n for n in GROWING if n != "neighbors
 @every
 def test_the_threshold_is_the_best_for_these_queries(make, name, data):
     X, y, queries, true = data
+    # Classes count alike, of however many queries: of half of them there are a few.
+    some = (true < 4) | (np.arange(len(true)) % 8 == 0)
+    queries, true = queries[some], true[some]
     clf = make(name).fit(X, y)
     found = clf.calibrate(queries, true)
     assert found is clf.calibration_
     assert clf.rejection_threshold() == found.threshold
-    scores, weight = clf.score_samples(queries), np.ones(len(true))
-    weight[true >= 0] = 1 / 8
-    known = true >= 0
+    scores, known = clf.score_samples(queries), true >= 0
+    weight = np.where(known, 1 / np.bincount(true + 1)[true + 1], 1)
 
     def told(threshold):
-        return balanced_accuracy_score(known, scores >= threshold)
+        return balanced_accuracy_score(known, scores >= threshold, sample_weight=weight)
 
     best = max(told(threshold) for threshold in np.unique(scores))
     assert told(found.threshold) == pytest.approx(best)
