@@ -3,10 +3,10 @@
     python benchmarks/second_order.py --data ../data --photos grocery.npz nyala.npz
     python benchmarks/second_order.py --cost
 
-k examples a class are enrolled, drawn again and again, and the others are predicted,
-among all classes; balanced accuracy. Where there is a split, those of "train" are
-enrolled and those of "test" predicted; elsewhere (nyala) classes of more than k photos
-are in it. All rows get embeddings of length one. Intervals at 95 % (Student's t) are
+k examples a class, or 1 to k with --uneven, are enrolled, drawn again and again, and
+the others are predicted, among all classes; balanced accuracy. Where there is a split,
+those of "train" are enrolled and those of "test" predicted; elsewhere (nyala) classes
+of more than k photos are in it. All rows get embeddings of length one. Intervals at 95 % (Student's t) are
 over draws; the second number is the difference from cosine prototypes, draw by draw.
 
 Texts are those of open_set.py, out of --data. Photos are embedded by the frozen
@@ -86,14 +86,18 @@ def problems(args):
         yield data.stem, E, y, train, test
 
 
-def draw(y, train, test, k, rng):
-    """Return k rows of each class that may be enrolled, and rows of queries."""
+def draw(y, train, test, k, rng, uneven):
+    """Return k rows of each class that may be enrolled, and rows of queries.
+
+    If uneven, any number from 1 to k.
+    """
     support = []
     for label in np.unique(y[train]):
         found = np.flatnonzero((y == label) & train)
         # One is left to be asked where what is enrolled would be asked, too.
         if len(found) >= k + test[found].any():
-            support.append(rng.permutation(found)[:k])
+            n = rng.integers(1, k + 1) if uneven else k
+            support.append(rng.permutation(found)[:n])
     support = np.concatenate(support)
     asked = np.flatnonzero(test & np.isin(y, y[support]))
     return support, np.setdiff1d(asked, support)
@@ -108,7 +112,9 @@ def accuracy(args):
     for name, E, y, train, test in problems(args):
         for k in args.shots:
             rng = np.random.default_rng(args.seed)
-            drawn = [draw(y, train, test, k, rng) for _ in range(args.n_draws)]
+            drawn = [
+                draw(y, train, test, k, rng, args.uneven) for _ in range(args.n_draws)
+            ]
             scores = {}
             for row, classifier in rows().items():
                 scores[row] = np.array([
@@ -120,7 +126,8 @@ def accuracy(args):
                     for support, asked in drawn
                 ])  # fmt: skip
             n_classes = len(np.unique(y[drawn[0][0]]))
-            print(f"\n{name}, {n_classes} classes, {k} a class")
+            shots = f"1 to {k}" if args.uneven else k
+            print(f"\n{name}, {n_classes} classes, {shots} a class")
             for row, values in scores.items():
                 mean, half = interval(values)
                 line = f"{row:24s}{mean:6.1f} ± {half:3.1f}"
@@ -168,6 +175,7 @@ def main():
         help="folder where embeddings are kept",
     )  # fmt: skip
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 2, 5, 10])
+    parser.add_argument("--uneven", action="store_true", help="1 to so many a class")
     parser.add_argument("--n-draws", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cost", action="store_true", help="time additions instead")

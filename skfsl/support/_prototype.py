@@ -147,10 +147,13 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     With ``covariance="shared"`` the distance is that of Mahalanobis, under
     ``(1 - s) * W * n_features / trace(W) + s * I``, W the scatter of all samples about
     the means of their classes and s the `shrinkage`. Its scale is that of the plain
-    distance, which it is at s = 1 and without two examples of any class, so that a
-    `temperature` means the same. Classes rank as in
-    :class:`~sklearn.discriminant_analysis.LinearDiscriminantAnalysis` with
-    solver="lsqr", the same shrinkage, and equal priors. "auto" is
+    distance, which it is at s = 1 with as many samples in each class, so that a
+    `temperature` means the same. Where classes have as many samples each, they rank as
+    in :class:`~sklearn.discriminant_analysis.LinearDiscriminantAnalysis` with
+    solver="lsqr" and the same shrinkage. Where they have not, the mean of few is noise
+    to a larger part, and its distance from the mean of all classes is multiplied by
+    ``(b + v / K) / (b + v / k)``, k the number of its samples, K the largest of these
+    numbers, v the variance within classes and b that between them. "auto" is
     ``min(0.9, 1 / (1 + f / max(2 * n_features, 4 * n_classes)))``, f the number of
     samples, or their weight, less that of classes. Under "cosine" samples are brought
     to length one before all else, classes are the means of these (`prototypes_` stays

@@ -18,6 +18,12 @@ class SharedCovariance:
     The covariance is (1 - s)·S·d / tr(S) + s·I: its trace is that of the identity,
     whatever the scale of the samples.
 
+    The mean of few samples lies farther from everything than that of many, by chance
+    alone. Means are therefore drawn towards that of all classes, those of few samples
+    more: by the share (b + v / K) / (b + v / k) of their distance from it that is left
+    to one of k samples, where K is the most that a class has, v the variance within
+    classes and b that between them.
+
     Parameters
     ----------
     support : PrototypeSet
@@ -33,7 +39,10 @@ class SharedCovariance:
         scatter, codes = support.scatter(unit), support.labels.codes
         self.means, self.counts = scatter.means(codes), scatter.sums.weights(codes)
         d = self.means.shape[1]
-        s = _shrinkage(self.counts, d) if shrinkage == "auto" else shrinkage
+        freedom = np.maximum(self.counts - 1, 0).sum()
+        s = shrinkage
+        if shrinkage == "auto":
+            s = _shrinkage(freedom, d, len(self.counts))
         if not np.isfinite(scatter.trace):
             raise ValueError(
                 "The samples are too large for a covariance: their squares overflow. "
@@ -51,6 +60,17 @@ class SharedCovariance:
         root = linalg.cholesky(covariance, lower=True, overwrite_a=True)
         self.center = self.means.mean(axis=0)
         self.whiten = linalg.solve_triangular(root, np.eye(d), lower=True).T
+        # The trace of the scatter after whitening.
+        spread = scatter.trace if learned else 0.0
+        if self._per_scatter > 0:
+            sphere = self.shrinkage * np.vdot(self.whiten, self.whiten)
+            spread = max(d - sphere, 0) / self._per_scatter
+        self._within = spread / freedom if freedom > 0 else 0.0
+        self._white_means = self._white(self.means)
+        between = np.vdot(self._white_means, self._white_means)
+        between /= max(len(self.means) - 1, 1)
+        self._between = max(between - np.mean(self._within / self.counts), 0)
+        self.scales = self._scale(self.counts)
 
     def scorer(self, dtype: Any) -> Scorer:
         """Return what scores queries of a dtype."""
@@ -83,7 +103,7 @@ class SharedCovariance:
         X, _, weights = support.samples.columns  # type: ignore[union-attr]
         own = support.positions
         known = (np.bincount(own, weights > 0)[own] - (weights > 0) > 0)[rows]
-        means, x = self.white_means(), self._white(self._prepared(X[rows]))
+        means, x = self._white_means, self._white(self._prepared(X[rows]))
         other = X[another_of_class(own)[rows]] if single else None
         own, weight = own[rows], weights[rows].astype(np.float64)
         others = np.where(known, self.counts[own] - weight, 1.0)
@@ -91,24 +111,37 @@ class SharedCovariance:
         square = np.einsum("ij,ij->i", residual, residual)
         pull = known * self._per_scatter * weight * self.counts[own] / others
         pull /= np.maximum(1 - pull * square, np.finfo(float).eps)
+        means = self.white_means()
         scores = Scorer("euclidean", means, np.dtype(float)).scores(x)
         along = np.einsum("ij,ij->i", residual, x)[:, np.newaxis] - residual @ means.T
         scores -= pull[:, np.newaxis] * along**2
         if other is None:
             apart = residual * (self.counts[own] / others)[:, np.newaxis]
+            scales = self.scales[own]
         else:
             apart = x - self._white(self._prepared(other))
+            scales = self._scale(np.ones(len(x)))
+        # From the mean without the sample, drawn towards the centre as is the class's.
+        apart = x + scales[:, np.newaxis] * (apart - x)
         rest = np.einsum("ij,ij->i", apart, apart)
         rest += pull * np.einsum("ij,ij->i", apart, residual) ** 2
         if other is None:
             both = mean_variances(support, own[known], weight[known], support.counts)
-            rest[known] *= (1 + both[0]) / (1 + both[1])
+            full, less = np.multiply(both, scales[known] ** 2)
+            rest[known] *= (1 + full) / (1 + less)
         scores[np.arange(len(rows)), own] = np.where(known, -rest, np.nan)
         return 1 + scores / 2 if self.unit else scores
 
     def white_means(self) -> np.ndarray:
         """Return the means of classes as they are compared with, float64."""
-        return self._white(self.means)
+        return self._white_means * self.scales[:, np.newaxis]
+
+    def _scale(self, counts: np.ndarray) -> np.ndarray:
+        """Return which share of its distance from the centre is left to a mean."""
+        most = self._between + self._within / self.counts.max()
+        if most == 0:
+            return np.ones(len(counts))
+        return most / (self._between + self._within / counts)
 
     def _prepared(self, X: np.ndarray) -> np.ndarray:
         X = X.astype(np.float64)
@@ -129,8 +162,8 @@ class _WhitenedScorer(Scorer):
         self._middle = covariance.center.astype(dtype)
         self._whiten = covariance.whiten.astype(dtype)
         self._unit = covariance.unit
-        means = (covariance.means - self._middle) @ covariance.whiten
-        super().__init__("euclidean", means, dtype)
+        rounded = (covariance.center - self._middle) @ covariance.whiten
+        super().__init__("euclidean", covariance.white_means() + rounded, dtype)
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         return self._told(super().scores(X))
@@ -152,12 +185,11 @@ class _WhitenedScorer(Scorer):
         super()._write_scores(white, out)
 
 
-def _shrinkage(counts: np.ndarray, n_features: int) -> float:
+def _shrinkage(freedom: float, n_features: int, n_classes: int) -> float:
     """Return the share of the sphere that does well, by how much there is to learn.
 
     The less the samples are, less one of each class, beside 2 n_features and 4
     n_classes, the larger it is, and 0.9 at most: by trials on sentences, photos,
     letters, digits and tables. A sample counts as its weight.
     """
-    freedom = np.maximum(counts - 1, 0).sum()
-    return min(0.9, 1 / (1 + freedom / max(2 * n_features, 4 * len(counts))))
+    return min(0.9, 1 / (1 + freedom / max(2 * n_features, 4 * n_classes)))

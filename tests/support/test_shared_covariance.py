@@ -41,26 +41,30 @@ def scatter_by_loops(X, y, weight=None):
     return total
 
 
-def lifts_by_loops(y, W, inverse, weight=None):
-    """Return what the mean of each class lies nearer than one sample, by its noise."""
+def means_by_loops(X, y, W, inverse, weight=None):
+    """Return the means of classes, those of few samples drawn towards that of all."""
+    weight = np.ones(len(y)) if weight is None else weight
     counts = np.bincount(y, weight)
-    variance = np.trace(inverse @ W) / sum(max(count - 1, 0) for count in counts)
-    return [variance * max(1 - 1 / count, 0) for count in counts]
+    means = np.array(
+        [
+            np.average(X[y == c], axis=0, weights=weight[y == c])
+            for c in range(len(counts))
+        ]
+    )
+    center = means.mean(axis=0)
+    within = np.trace(inverse @ W) / sum(max(count - 1, 0) for count in counts)
+    between = sum((m - center) @ inverse @ (m - center) for m in means)
+    between = between / (len(counts) - 1) - within * np.mean(1 / counts)
+    noise = max(between, 0) + within / counts
+    return center + (noise.min() / noise)[:, np.newaxis] * (means - center), noise
 
 
 def scores_by_definition(X, y, queries, s, weight=None):
     W = scatter_by_loops(X, y, weight)
     d = len(W)
     inverse = np.linalg.inv((1 - s) * W * d / np.trace(W) + s * np.eye(d))
-    lifts = lifts_by_loops(y, W, inverse, weight)
-    means = [
-        np.average(
-            X[y == c], axis=0, weights=None if weight is None else weight[y == c]
-        )
-        for c in np.unique(y)
-    ]
-    scores = [[-(q - m) @ inverse @ (q - m) for m in means] for q in queries]
-    return np.array(scores) - lifts
+    means, _ = means_by_loops(X, y, W, inverse, weight)
+    return np.array([[-(q - m) @ inverse @ (q - m) for m in means] for q in queries])
 
 
 # What is computed
@@ -113,30 +117,43 @@ def test_examples_that_are_all_alike_leave_the_plain_prototype():
     assert_allclose(found, plain, rtol=1e-9)
 
 
-def test_shrinkage_one_is_the_plain_distance_but_for_the_noise_of_means():
-    X, y, queries = correlated([4, 2, 1])
+def test_shrinkage_one_is_the_plain_distance_where_counts_are_equal():
+    X, y, queries = correlated([4, 4, 4])
     plain = PrototypeClassifier().fit(X, y).decision_function(queries)
-    clf = shared(shrinkage=1.0).fit(X, y)
-    variance = np.trace(scatter_by_loops(X, y)) / 4
-    expected = plain - variance * np.array([3 / 4, 1 / 2, 0])
-    assert_allclose(clf.decision_function(queries), expected, rtol=1e-9)
-    clf.set_params(shrinkage=1 - 1e-9)
-    assert_allclose(clf.decision_function(queries), expected, rtol=1e-5)
+    found = shared(shrinkage=1.0).fit(X, y).decision_function(queries)
+    assert_allclose(found, plain, rtol=1e-9)
+
+
+@pytest.mark.parametrize("s", [1.0, 1 - 1e-9])
+def test_at_shrinkage_one_means_of_few_are_drawn_towards_the_centre(s):
+    X, y, queries = correlated([4, 2, 1])
+    found = shared(shrinkage=s).fit(X, y).decision_function(queries)
+    W = scatter_by_loops(X, y)
+    means, _ = means_by_loops(X, y, W, np.eye(4))
+    plain = PrototypeClassifier().fit(means, range(3))
+    assert_allclose(found, plain.decision_function(queries), rtol=1e-5)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_classes_of_few_examples_are_not_left_behind(metric):
-    # One example of half of the classes, twelve of the others, all on equal terms.
-    found = []
-    for seed in range(5):
-        X, y, _ = correlated([30] * 20, n_features=30, offset=1.0, seed=seed)
-        few = [np.flatnonzero(y == c)[: 1 if c % 2 else 12] for c in range(20)]
+    X, y = load_digits(return_X_y=True)
+    gains = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        few = [
+            rng.permutation(np.flatnonzero(y == c))[: 1 if c % 2 else 12]
+            for c in range(10)
+        ]
         support = np.concatenate(few)
-        queries = np.setdiff1d(np.arange(len(y)), support)
+        rest = np.setdiff1d(np.arange(len(y)), support)
         clf = shared(metric).fit(X[support], y[support])
-        found.append(np.mean(clf.predict(X[queries]) % 2))
-    # As many queries are of the one kind as of the other.
-    assert np.mean(found) == pytest.approx(0.61, abs=0.15)
+        drawn = clf.score(X[rest], y[rest])
+        alike = clf._shared()
+        alike.scales[:] = 1
+        clf._support._cache.clear()
+        clf._support.cached(("shared", metric == "cosine", "auto"), lambda x=alike: x)
+        gains.append(drawn - clf.score(X[rest], y[rest]))
+    assert np.mean(gains) > 0.02
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -338,7 +355,10 @@ def left_out_by_refitting(X, y, metric, s, weight, sphere_of_all):
     W = scatter_by_loops(X, y, weight)
     whole, d, out = np.trace(W), X.shape[1], []
     inverse = np.linalg.inv((1 - s) * W * d / whole + s * np.eye(d))
-    lifts = lifts_by_loops(y, W, inverse, weight)
+    _, noise = means_by_loops(X, y, W, inverse, weight)
+    labels = np.unique(y)
+    means = [np.average(X[y == c], axis=0, weights=weight[y == c]) for c in labels]
+    center = np.mean(means, axis=0)
     for i in range(len(y)):
         rest = np.arange(len(y)) != i
         W = scatter_by_loops(X[rest], y[rest], weight[rest])
@@ -347,8 +367,9 @@ def left_out_by_refitting(X, y, metric, s, weight, sphere_of_all):
         row = np.full(y.max() + 1, np.nan)
         for c in np.unique(y[rest]):
             of_c = rest & (y == c)
-            gap = X[i] - np.average(X[of_c], axis=0, weights=weight[of_c])
-            row[c] = -gap @ inverse @ gap - lifts[c]
+            mean = np.average(X[of_c], axis=0, weights=weight[of_c])
+            gap = X[i] - center - noise.min() / noise[c] * (mean - center)
+            row[c] = -gap @ inverse @ gap
         out.append(1 + np.array(row) / 2 if metric == "cosine" else row)
     return np.array(out)
 
@@ -401,9 +422,19 @@ def test_left_out_against_a_single_other_sample():
     single, own = clf._left_out(single=True)
     others, _ = clf._left_out()
     rows = np.arange(len(y))
-    # Of two, the other one is all others; as a mean it is to be one of two.
-    lift = clf._shared().lifts[0]
-    assert_allclose(single[rows, own] * 1.5 / 2, others[rows, own] + lift)
+    # Of two, the other one is all others; here it is drawn towards the centre as a
+    # class of one example.
+    center, scale = clf._shared().center, clf._shared()._scale(np.ones(1))
+    assert 0 < scale < 1
+    trace = np.trace(scatter_by_loops(X, y))
+    for i in rows:
+        (other,) = np.flatnonzero((y == y[i]) & (rows != i))
+        W = scatter_by_loops(np.delete(X, i, axis=0), np.delete(y, i))
+        gap = X[i] - center - scale * (X[other] - center)
+        inverse = np.linalg.inv(0.5 * W * X.shape[1] / trace + 0.5 * np.eye(4))
+        assert_allclose(single[i, y[i]], -gap @ inverse @ gap)
+    single[rows, own] = others[rows, own]
+    assert_allclose(single, others)
 
 
 @pytest.mark.parametrize("metric", METRICS)
