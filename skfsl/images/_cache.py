@@ -144,7 +144,7 @@ class ImageCache:
             self._index.execute("BEGIN IMMEDIATE")
             with self.rows.path.open("ab") as file:
                 # What a killed process left is not to shift the rows behind it.
-                first = -(-file.tell() // self._row_bytes)
+                first = file.tell() // self._row_bytes
                 file.truncate(first * self._row_bytes)
                 for i in at:
                     file.write(images[i].reshape(-1))

@@ -90,6 +90,20 @@ def test_all_bad_files_are_named_in_one_error(photos, tmp_path, rng):
     assert "missing.jpg': No such file" in said
 
 
+@pytest.mark.parametrize("budget", [np.inf, 0])
+def test_bad_files_of_any_block_are_left_out(photos, tmp_path, monkeypatch, budget):
+    small_blocks(monkeypatch)
+    paths, truth = photos
+    bad = [1, 4, 5, 11]
+    files = as_files([str(tmp_path) if i in bad else p for i, p in enumerate(paths)])
+    images, faults = _decode.decode(
+        files, (8, 8), "pad", cache=None, memory_budget=budget,
+        progress=_decode.Progress(12, verbose=False),
+    )  # fmt: skip
+    assert sorted(faults) == bad
+    assert (images[:] == np.delete(truth, bad, axis=0)).all()
+
+
 def test_ten_bad_files_are_named_and_the_others_counted(tmp_path):
     with pytest.raises(ValueError, match=r"row 9, 'f9'.*; and 3 more") as error:
         read_images([f"f{i}" for i in range(13)])
