@@ -305,7 +305,13 @@ def _of_one_kind(y: np.ndarray) -> np.ndarray:
                 f"{sorted(t.__name__ for t in types)}."
             )
     if all(issubclass(t, str) for t in types):
-        return y.astype(str)
+        labels = y.astype(str)
+        if (labels != y).any():  # NumPy takes NUL at the end for padding
+            raise ValueError(
+                "Labels that end in a NUL character cannot be told from those without "
+                "it. Strip it: [label.rstrip('\\0') for label in y]."
+            )
+        return labels
     plain = np.asarray(y.tolist())
     if plain.dtype.kind == "f" and (plain.astype(object) != y).any():
         raise ValueError(

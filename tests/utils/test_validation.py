@@ -109,6 +109,7 @@ def test_labels(y, expected):
         (pd.Series([np.array([1, 2]), np.array([3, 4])]), ValueError),
         (np.array(["2026-01-01", "NaT"], dtype="datetime64[D]"), ValueError),
         (np.zeros(2, dtype=[("a", int)]), ValueError),
+        (["a\0", "a"], ValueError),
     ],
 )
 def test_bad_labels(y, error):
