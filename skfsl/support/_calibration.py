@@ -45,6 +45,6 @@ def fit_temperature(left_out: LeftOut) -> float:
         return -float(np.average(log_proba[rows, own], weights=weight))
 
     # Where probabilities are nearly even at one end, and nearly sure at the other.
-    scale = np.log(max(float(np.ptp(scores, axis=1).mean()), 1e-300))
+    scale = np.log(np.clip(np.ptp(scores / len(scores), axis=1).sum(), 1e-300, 1e305))
     found = minimize_scalar(loss, bounds=(scale - 12, scale + 5), method="bounded")
     return float(np.exp(found.x))

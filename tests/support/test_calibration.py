@@ -99,6 +99,17 @@ def test_by_a_slow_search(rng):
     assert fit_temperature(LeftOut(scores, own)) == pytest.approx(best, rel=5e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_it_knows_no_units(scale, rng):
+    y = np.repeat(np.arange(8), 5)
+    X = rng.normal(size=(40, 6)) + rng.normal(size=(8, 6))[y]
+    found = PrototypeClassifier(temperature="auto").fit(X * scale, y)
+    expected = PrototypeClassifier(temperature="auto").fit(X, y)
+    assert_allclose(
+        found.predict_proba(X * scale), expected.predict_proba(X), rtol=1e-3
+    )
+
+
 def test_where_nothing_can_be_left_out_it_is_one(clf, data):
     X, y, queries, _ = data
     clf.fit(X[::5], y[::5])
