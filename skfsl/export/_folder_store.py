@@ -3,6 +3,7 @@
 import contextlib
 import os
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -74,6 +75,14 @@ class FolderStore:
             records, end = _parse(content, journal)
             if end < len(content):
                 os.truncate(journal, end)
+                warnings.warn(
+                    f"{journal} ended in {len(content) - end} bytes of no whole "
+                    f"record, which were cut off: a change that was never "
+                    f"acknowledged, if there was a crash. If there was none, the last "
+                    f"change has been damaged since: make it again.",
+                    UserWarning,
+                    stacklevel=3,
+                )
         self._open_journal()
         return snapshot.read_bytes() if snapshot.exists() else None, records
 

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -130,6 +131,21 @@ def test_the_classifier_in_a_pipeline_stays_the_same_object(tmp_path):
     assert "new" in last.classes_
 
 
+def test_parameters_that_are_set_beside_it_are_those_it_is_read_again_by(store):
+    with SupportLog(store(), PrototypeClassifier().fit(X, Y, ids=range(40))) as log:
+        log.model.set_params(max_per_class=1)
+        log.partial_fit(X[:2], ["new", "new"], ids=[40, 41])
+        (kept,) = {40, 41} & set(log.model.support_.id)
+        log.partial_fit(X[:1], ["newer"], ids=[81 - kept])  # the other one is free
+        expected = log.model.support_
+    with SupportLog(store()) as log:
+        np.testing.assert_array_equal(log.model.support_.id, expected.id)
+        log.model.set_params(max_per_class=2)
+        log.compact()
+    with SupportLog(store()) as log:
+        assert log.model.max_per_class == 2
+
+
 def test_what_the_model_refuses_is_not_in_the_journal(store):
     with SupportLog(store(), fitted()) as log:
         for bad in (X[:1, :3], np.full((1, 6), np.inf)):
@@ -199,7 +215,9 @@ def test_a_torn_last_record_is_cut_off(tmp_path):
     torn += [content[:whole] + bytes(500), content[:-9] + bytes(9)]
     for left in torn:
         journal.write_bytes(left)
-        with SupportLog(tmp_path) as log:
+        cut = len(left) - whole
+        told = pytest.warns(UserWarning, match=f"{cut} bytes of no whole record")
+        with told if cut else contextlib.nullcontext(), SupportLog(tmp_path) as log:
             assert "first" in log.model.classes_
             assert "second" not in log.model.classes_
         assert journal.stat().st_size == whole
