@@ -6,7 +6,7 @@ from collections.abc import Set
 import numpy as np
 
 from skfsl.exceptions import DisjointClassesWarning
-from skfsl.utils._label_kinds import common_dtype, shown, shown_some
+from skfsl.utils._label_kinds import common_dtype, label_kind, shown, shown_some
 from skfsl.utils._validation import check_labels
 
 __all__ = ["Labels", "check_declared", "check_unknown_label", "warn_if_disjoint"]
@@ -217,6 +217,14 @@ def check_unknown_label(
             f"{unknown_label!r} instead."
         )
     label = check_labels([unknown_label])
+    if label_kind(label) != label_kind(classes):
+        raise TypeError(
+            f"Expected an unknown_label of the kind of the labels: "
+            f"{label_kind(classes)} (such as {shown(classes[0])}). Got "
+            f"{unknown_label!r} instead. Where scikit-learn numbers the classes before "
+            f"fit, as in cross_val_predict with another method than predict, "
+            f"CalibratedClassifierCV, voting and stacking, set it to None."
+        )
     classes, label = common_dtype(classes, label, _OURS)
     if (classes == label).any():
         raise ValueError(

@@ -211,7 +211,7 @@ def test_embeddings_of_files_that_cannot_be_read(data):
     ("label", "error", "match"),
     [
         ("ant", ValueError, "unknown_label='ant' is a class of the support set"),
-        (-1, TypeError, "Expected labels of the kind of the support set's: str"),
+        (-1, TypeError, "Expected an unknown_label of the kind of the labels: str"),
         (["?"], ValueError, "must be one label or None"),
     ],
 )
