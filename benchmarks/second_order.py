@@ -6,8 +6,9 @@
 k examples a class, or 1 to k with --uneven, are enrolled, drawn again and again, and
 the others are predicted, among all classes; balanced accuracy. Where there is a split,
 those of "train" are enrolled and those of "test" predicted; elsewhere (nyala) classes
-of more than k photos are in it. All rows get embeddings of length one. Intervals at 95 % (Student's t) are
-over draws; the second number is the difference from cosine prototypes, draw by draw.
+of more than k photos are in it. All rows get embeddings of length one. Intervals at
+95 % (Student's t) are over draws; the second number is the difference from cosine
+prototypes, draw by draw.
 
 Texts are those of open_set.py, out of --data. Photos are embedded by the frozen
 EfficientNet-Lite0 of _photos.py. Embeddings are made once and kept in --cache.
