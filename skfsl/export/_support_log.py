@@ -56,7 +56,8 @@ class SupportLog:
     Attributes
     ----------
     model : estimator
-        The model with all that was acknowledged. Change it by the log only.
+        The model with all that was acknowledged. Change its support set by the log
+        only. What ``model.set_params`` sets is kept by the next change or `compact`.
 
     See Also
     --------
@@ -101,7 +102,7 @@ class SupportLog:
                 self._begin(model)
                 return
             self.model = from_bytes(snapshot, "The snapshot", encoder)
-            self._size = len(snapshot)
+            self._size, self._settings = len(snapshot), _settings(self.model)
             if model is not None:
                 _check_same_metric(self.model, model)
             for record in records:
@@ -205,6 +206,7 @@ class SupportLog:
             snapshot = bytes(to_bytes(self.model))
             self._store.compact(snapshot)
             self._size, self._n_bytes = len(snapshot), 0
+            self._settings = _settings(self.model)
         return self
 
     def close(self) -> None:
@@ -219,6 +221,9 @@ class SupportLog:
 
     def _change(self, method: str, args: list, kw: dict) -> Self:
         with self._lock:
+            if _settings(self.model) != self._settings:
+                # The journal is read again by the parameters of the snapshot.
+                self.compact()
             aside = _aside(self.model)
             getattr(aside, method)(*args, **kw)
             encoder = Encoder()
@@ -256,6 +261,12 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "to_numpy") or isinstance(value, range):
         return np.asarray(value)
     return as_numpy(value)
+
+
+def _settings(model: Any) -> dict:
+    """Return parameters that are plain values; others are not set beside a log."""
+    plain = str | int | float | np.generic | None
+    return {k: v for k, v in model.get_params().items() if isinstance(v, plain)}
 
 
 def _decoded(record: bytes) -> dict:
