@@ -44,15 +44,13 @@ def score_by_prototypes(
     """
     classifier._validate_params()
     X = check_array(X, dtype=_FLOATS, input_name="X")
-    if classifier.covariance is None:
+    if classifier.covariance is None and classifier.max_per_class is None:
         yield from prototype_scores(classifier.metric, X, codes, blocks)
         return
-    # Codes are no labels of the user's.
-    unfitted = clone(classifier).set_params(unknown_label=None)
     for block in blocks:
         episodes = zip(block.support, block.query, strict=True)
         yield np.stack([
-            clone(unfitted).fit(X[support], codes[support])._scores(X[query])
+            _fitted(classifier, X, codes, support)._scores(X[query])
             for support, query in episodes
         ]), None  # fmt: skip
 
@@ -83,6 +81,7 @@ def score_by_neighbors(
         not as_euclidean
         or classifier.metric_params
         or classifier.n_neighbors is None
+        or classifier.max_per_class is not None
         or sparse.issparse(X)
     ):
         for block in blocks:
@@ -171,16 +170,21 @@ def _warn_of_all(classifier, starts, n_support) -> bool:
     return True
 
 
+def _fitted(classifier, X, codes, support):
+    # Codes are no labels of the user's.
+    unfitted = clone(classifier).set_params(unknown_label=None)
+    return unfitted.fit(_safe_indexing(X, support), codes[support])
+
+
 def _fitted_scores(classifier, X, codes, block):
     scores, closeness = [], []
     for support, query in zip(block.support, block.query, strict=True):
-        fitted = clone(classifier).fit(_safe_indexing(X, support), codes[support])
+        fitted = _fitted(classifier, X, codes, support)
         queries = _safe_indexing(X, query)
-        distances, near = fitted.kneighbors(queries, n_neighbors=len(support))
-        ways, own = np.unique(codes[support], return_inverse=True)
-        nearest = np.full((len(query), len(ways)), np.inf)
+        distances, near = fitted.kneighbors(queries, n_neighbors=fitted.n_samples_fit_)
+        nearest = np.full((len(query), len(fitted.classes_)), np.inf)
         rows = np.arange(len(query))[:, np.newaxis]
-        np.minimum.at(nearest, (rows, own[near]), distances)
+        np.minimum.at(nearest, (rows, fitted._y[near]), distances)
         scores.append(fitted.predict_proba(queries))
         closeness.append(-nearest)
     return np.stack(scores), np.stack(closeness)

@@ -679,6 +679,8 @@ class TestHooks:
         KNeighborsClassifier(
             3, metric="seuclidean", metric_params={"V": np.arange(1.0, 7)}
         ),
+        PrototypeClassifier(max_per_class=1), KNeighborsClassifier(2, max_per_class=1),
+        KNeighborsClassifier(2, algorithm="kd_tree"),
     )  # fmt: skip
 
     @pytest.mark.parametrize("clf", CLASSIFIERS, ids=_name)
@@ -690,6 +692,20 @@ class TestHooks:
         self._close(clf, X, YN, tol, n_way=2, n_shot=(1, 3), n_query=5)
         self._close(clf, X, YN, tol, imbalance="long_tail", n_shot=4, n_query=2)
         self._both(clf, X, YN)
+
+    @pytest.mark.parametrize(
+        "clf",
+        [
+            PrototypeClassifier(), PrototypeClassifier(covariance="shared"),
+            KNeighborsClassifier(3), KNeighborsClassifier(3, metric="manhattan"),
+        ],
+        ids=_name,
+    )  # fmt: skip
+    def test_an_unknown_label_is_not_one_of_the_codes(self, clf):
+        scorer = EpisodicScorer(4, n_query=3, n_episodes=4, random_state=0)
+        names = YN.astype(str)
+        expected = scorer(clf, XN, names)
+        assert scorer(clone(clf).set_params(unknown_label="?"), XN, names) == expected
 
     @pytest.mark.parametrize("clf", CLASSIFIERS[:10], ids=_name)
     def test_far_from_the_origin(self, clf):
