@@ -13,6 +13,7 @@ from skfsl.images._cache import ImageCache
 from skfsl.images._files import ImageFiles
 from skfsl.images._read import fault, import_pillow, read_image
 from skfsl.images._rows import ImageRows
+from skfsl.utils._outside import outside
 
 __all__ = ["Progress", "decode", "raise_or_warn"]
 
@@ -197,7 +198,7 @@ def raise_or_warn(files: ImageFiles, faults: dict[int, str], on_error: str) -> N
     more = f"; and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
     message = f"{len(rows)} of {len(files)} image files cannot be read: {named}{more}."
     if on_error == "skip":
-        warnings.warn(message, BadFilesWarning, stacklevel=4)
+        warnings.warn(message, BadFilesWarning, stacklevel=outside())
         return
     missing = next((r for r in rows if not os.path.lexists(files.paths[r])), None)
     if missing is not None:

@@ -1,6 +1,5 @@
 """Few-shot tasks drawn from labelled samples."""
 
-import inspect
 import warnings
 from collections.abc import Iterator
 from itertools import islice
@@ -19,6 +18,7 @@ from skfsl.model_selection._draw import (
 )
 from skfsl.model_selection._shots import Shots
 from skfsl.utils._groups import check_groups
+from skfsl.utils._outside import outside
 from skfsl.utils._sklearn_private import (
     Interval,
     StrOptions,
@@ -27,8 +27,6 @@ from skfsl.utils._sklearn_private import (
 from skfsl.utils._validation import check_labels
 
 __all__ = ["EPISODE_CONSTRAINTS", "episode_blocks", "iter_episodes"]
-
-_ROOM = "skfsl.model_selection"
 
 EPISODE_CONSTRAINTS: dict = {
     "n_way": [Interval(Integral, 2, None, closed="left"), None, tuple],
@@ -371,21 +369,13 @@ def _allowed(classes, codes, groups, shots: Shots, small_classes: str) -> np.nda
         warnings.warn(
             f"{needs} {found} and are left out: {named}.",
             UserWarning,
-            stacklevel=_outside(),
+            stacklevel=outside(),
         )
         return np.flatnonzero(enough)
     raise ValueError(
         f"{needs} {found}: {named}. Lower n_shot or n_query, or leave these classes "
         f"out by small_classes='drop'."
     )
-
-
-def _outside() -> int:
-    """Return the stacklevel of who asked this room for episodes."""
-    frame, level = inspect.currentframe(), 0
-    while frame and frame.f_globals.get("__name__", "").startswith(_ROOM):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def _have_groups(codes, groups, shots: Shots) -> np.ndarray:

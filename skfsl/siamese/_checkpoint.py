@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from skfsl.utils._atomic import write_whole
+from skfsl.utils._outside import outside
 from skfsl.utils._parts import Part
 
 __all__ = ["Checkpoint", "fingerprint"]
@@ -106,7 +107,7 @@ class Checkpoint:
             warnings.warn(
                 f"The checkpoint {self.path} cannot be read ({error}): training starts "
                 f"from the beginning.",
-                stacklevel=2,
+                stacklevel=outside(),
             )
             return None
         net.module_.load_state_dict(state["module"])

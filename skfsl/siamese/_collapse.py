@@ -11,6 +11,7 @@ from torch import nn
 from skfsl.exceptions import CollapseWarning, TrainingDivergedError
 from skfsl.siamese._data import embed
 from skfsl.siamese._module import SiameseModule
+from skfsl.utils._outside import outside
 
 __all__ = ["Watch"]
 
@@ -99,7 +100,7 @@ class Watch:
             )
         message = self._diagnose(net) or self._compare(after, net.lr)
         if message is not None:
-            warnings.warn(message, CollapseWarning, stacklevel=2)
+            warnings.warn(message, CollapseWarning, stacklevel=outside())
 
     def _diagnose(self, net) -> str | None:
         diagnose = getattr(net.loss, "diagnose", None)

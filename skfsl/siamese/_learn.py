@@ -35,6 +35,7 @@ from skfsl.siamese._views import check_views
 from skfsl.siamese._whitening import N_DIRECTIONS, whiten
 from skfsl.utils._hash import hash_samples
 from skfsl.utils._label_kinds import common_dtype
+from skfsl.utils._outside import outside
 from skfsl.utils._parts import Part
 from skfsl.utils._publish import publish, shadow
 from skfsl.utils._random import draw_seed, seeded
@@ -312,7 +313,7 @@ def _tell_of_start(start):
             f"are kept, whitened. Choose other stages by 'schedule'; max_epochs=0 "
             f"takes the encoder as it is, not whitened.",
             FineTuningWarning,
-            stacklevel=2,
+            stacklevel=outside(),
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from skfsl.samplers import EpisodeSampler
 from skfsl.siamese._module import resolve_part
 from skfsl.utils._groups import check_groups, groups_of_classes
+from skfsl.utils._outside import outside
 
 __all__ = ["bind_sampler"]
 
@@ -61,7 +62,7 @@ def bind_sampler(
                 f"groups are without effect: {type(sampler).__name__} does not draw "
                 f"classes by groups. Leave them out, or choose "
                 f"sampler='class_balanced' or 'episode'.",
-                stacklevel=2,
+                stacklevel=outside(),
             )
     try:
         return sampler.build(codes[training], **known)

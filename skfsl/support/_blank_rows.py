@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from skfsl.utils._label_kinds import shown_some
+from skfsl.utils._outside import outside
 from skfsl.utils._sklearn_private import _safe_indexing
 from skfsl.utils._validation import as_numpy
 
@@ -83,7 +84,7 @@ def drop_blanks(X: Any, y: Any, *others: Any) -> tuple:
             f" Classes with no other sample here: {shown_some(lost)}." * bool(len(lost))
         ),
         UserWarning,
-        stacklevel=5,
+        stacklevel=outside(),
     )
     return tuple(
         values if values is None else _safe_indexing(values, rows)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from skfsl.support._open_set import LeftOut
+from skfsl.utils._outside import outside
 from skfsl.utils._scores import log_softmax
 
 __all__ = ["fit_temperature"]
@@ -34,7 +35,7 @@ def fit_temperature(left_out: LeftOut) -> float:
             "and that the metric was not trained on, of two classes or more in all. "
             "There are none: it is 1. Enrol more examples, or set a number.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=outside(),
         )
         return 1.0
     weight = 1 / np.bincount(own)[own]

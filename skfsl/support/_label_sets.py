@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skfsl.utils._outside import outside
 from skfsl.utils._scores import log_softmax
 from skfsl.utils._sklearn_private import Interval, validate_parameter_constraints
 
@@ -111,7 +112,7 @@ def _sets(snapshot: Any, queries: Any, alpha: float) -> np.ndarray | bool:
             f"{surprise.n_samples}: all classes are in each set. Enrol more examples, "
             f"or allow a larger alpha.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=outside(),
         )
         return True
     # A query counts as one more sample, which may be more surprising than all.

@@ -8,6 +8,7 @@ import numpy as np
 
 from skfsl.support._blank_rows import refuse_blanks
 from skfsl.support._labels import check_unknown_label
+from skfsl.utils._outside import outside
 
 __all__ = [
     "Familiar", "LeftOut", "answer", "balanced", "choose_rows", "lowest_share",
@@ -198,5 +199,5 @@ def _warn(why: str) -> None:
         f"Nothing is refused: {why}. Enrol more examples, set threshold=, or "
         f"reject=None.",
         UserWarning,
-        stacklevel=2,
+        stacklevel=outside(),
     )
