@@ -344,6 +344,20 @@ def test_support_set_behind_a_changed_metric_is_refused(data):
             act()
 
 
+def test_what_judges_a_support_set_behind_a_changed_metric_is_refused(data):
+    pipe = _make().fit(*data)
+    pipe["metric"].partial_fit(data[0] * 2)
+    for act in (
+        lambda: pipe.score_samples(data[0]),
+        lambda: pipe.rejection_threshold(),
+        lambda: pipe.calibrate(*data),
+        lambda: pipe.predict_set(data[0], alpha=0.5),
+        lambda: pipe.suspicious_support(),
+    ):
+        with pytest.raises(StaleSupportError, match="metric of step 'metric' has"):
+            act()
+
+
 def test_stale_support_set_can_be_enrolled_again(data):
     pipe = _make().fit(*data)
     pipe["metric"].fit(data[0] * 2)

@@ -419,7 +419,11 @@ def test_first_fit_that_fails_leaves_it_unfitted():
 def test_training_on_makes_the_support_set_stale(metrics):
     clf = over(copy.deepcopy(metrics["euclidean"])).fit(X, Y)
     clf.siamese_.partial_fit(X, Y)  # a frozen one trains on where it is asked by name
-    for call in (clf.predict, clf.predict_proba, lambda X: clf.partial_fit(X, Y)):
+    for call in (
+        clf.predict, clf.predict_proba, clf.score_samples, clf.predict_set,
+        lambda X: clf.partial_fit(X, Y), lambda X: clf.calibrate(X, Y),
+        lambda X: clf.rejection_threshold(), lambda X: clf.suspicious_support(),
+    ):  # fmt: skip
         with pytest.raises(StaleSupportError, match="Enrol the support set again"):
             call(X)
     again = SiameseClassifier(FrozenEstimator(clf.siamese_)).fit(X, Y)

@@ -16,6 +16,7 @@ from skfsl import (
     SiameseTransformer,
 )
 from skfsl.support._leave_one_out import another_of_class, leave_one_out_scores
+from skfsl.utils._scores import log_softmax
 
 SMALL = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
 
@@ -121,6 +122,17 @@ def test_by_hand():
     assert_array_equal(found, scores >= limit)
     with pytest.warns(UserWarning, match=r"alpha=0\.3 asks for 3 stored samples"):
         assert clf.predict_set(queries, alpha=0.3).all()
+
+
+def test_a_query_counts_as_one_more_sample():
+    X, y, queries, _ = task([4] * 3)
+    clf = PrototypeClassifier(temperature="auto").fit(X, y)
+    scores, own = clf._left_out()
+    log_proba = log_softmax(scores, clf._temperature())[np.arange(12), own]
+    limits = np.sort(-log_proba)[[9, 10]]  # 80 % of 13 are 11, of 12 they are 10
+    fewer, expected = (clf.predict_log_proba(queries) >= -limit for limit in limits)
+    assert_array_equal(clf.predict_set(queries, alpha=0.2), expected)
+    assert fewer.sum() < expected.sum()
 
 
 @pytest.mark.parametrize("n", [2, 3, 9, 19, 48, 99])
