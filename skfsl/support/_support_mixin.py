@@ -1,5 +1,6 @@
 """Estimators over a support set, whose state is published in one step."""
 
+import os
 import threading
 import weakref
 from collections.abc import Iterator
@@ -37,6 +38,16 @@ SUPPORT_CONSTRAINTS: dict = {
 # Outside the estimators, so that their state, copies and pickles hold no lock.
 _LOCKS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _LOCKS_GUARD = threading.Lock()
+
+
+def _make_locks_anew() -> None:
+    # In a forked child nobody lives who would give back what was held.
+    global _LOCKS, _LOCKS_GUARD
+    _LOCKS, _LOCKS_GUARD = weakref.WeakKeyDictionary(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_make_locks_anew)
 
 
 class SupportMixin:

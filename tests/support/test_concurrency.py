@@ -1,5 +1,7 @@
 """Readers beside writers: every answer is that of one committed state."""
 
+import os
+import signal
 import threading
 import time
 
@@ -185,3 +187,35 @@ def test_shallow_copies_grow_side_by_side(rng):
         samples, codes, _ = clf._support.samples.columns
         np.testing.assert_array_equal(samples[codes == 4], X[i])
         np.testing.assert_allclose(clf.prototypes_[4], X[i].mean(axis=0))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_in_the_middle_of_a_change_can_change():
+    clf = PrototypeClassifier().fit([[0.0], [1.0]], [0, 1])
+    held, done = threading.Event(), threading.Event()
+
+    def write():
+        with clf._updating():
+            held.set()
+            done.wait()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        clf.partial_fit([[5.0]], [2])
+        os._exit(len(clf.classes_))
+    for _ in range(200):
+        gone, status = os.waitpid(child, os.WNOHANG)
+        if gone:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    done.set()
+    writer.join()
+    assert gone
+    assert os.waitstatus_to_exitcode(status) == 3
