@@ -11,6 +11,11 @@ from skfsl.utils._atomic import write_whole
 
 __all__ = ["from_bytes", "load", "save", "to_bytes"]
 
+# What comes of a file that is whole, but whose values are not those of a model.
+_MADE_UP = (
+    AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError,
+)  # fmt: skip
+
 
 def save(model: Any, path: str | os.PathLike) -> None:
     """Save a model in one file that holds no code.
@@ -124,4 +129,10 @@ def to_bytes(model: Any) -> bytearray:
 def from_bytes(content: bytes, source: str, encoder: Any = None) -> Any:
     """Return the model that `to_bytes` made content of."""
     model, arrays = unpack(content, source)
-    return Decoder(arrays, encoder).decode(model)
+    try:
+        return Decoder(arrays, encoder).decode(model)
+    except _MADE_UP as error:
+        raise ValueError(
+            f"{source} is whole, and yet no model can be made of it: {error!r}. It was "
+            f"written by a newer version of skfsl, or by something else."
+        ) from error

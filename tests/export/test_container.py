@@ -85,6 +85,29 @@ def test_a_file_cannot_name_code(node, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["some.skfsl"]
 
 
+@pytest.mark.parametrize("value", [-1, "x", None, [], {"array": 9}, "deep"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        ["state", "_support", "arguments"],
+        ["state", "_support", "arguments", 0, "arguments", 0],
+        ["state", "_support", "arguments", 1, "arguments"],
+    ],
+)
+def test_what_another_hand_has_written_is_refused(where, value, content, tmp_path):
+    model, arrays = unpack(content, "it")
+    inner = model
+    for key in where[:-1]:
+        inner = inner[key]
+    if value == "deep":
+        value = {}
+        for _ in range(400):
+            value = {"tuple": [value]}
+    inner[where[-1]] = value
+    with pytest.raises(ValueError, match=r"no model can be made of it|unknown kind"):
+        opened(bytes(pack(model, arrays)), tmp_path)
+
+
 def test_arrays_of_objects_cannot_be_smuggled_in(tmp_path):
     node = {"array": "a", "dtype": "|O", "shape": [1]}
     with pytest.raises((TypeError, ValueError), match=r"object|references"):
