@@ -7,7 +7,9 @@ import numpy as np
 from skfsl.support._support_set import PrototypeSet
 from skfsl.utils._scores import unit_rows
 
-__all__ = ["another_of_class", "leave_one_out_scores", "mean_variances"]
+__all__ = [
+    "another_of_class", "have_others", "leave_one_out_scores", "mean_variances",
+]  # fmt: skip
 
 
 def leave_one_out_scores(
@@ -62,13 +64,12 @@ def leave_one_out_scores(
         )
     X, codes, weight = support.samples.columns
     own = support.labels.rank[codes]
-    counts = np.bincount(own, weight > 0)
     at = slice(None) if rows is None else rows
     others = X[another_of_class(own)[at]] if single else None
     X, own, weight = X[at], own[at], weight[at]
     scores = support.scorer(metric, X.dtype).scores(X)
     scores[np.arange(len(X)), own] = _own_scores(
-        support, metric, X, own, weight.astype(np.float64), counts, unbiased, others
+        support, metric, X, own, weight.astype(np.float64), unbiased, others
     )
     return scores
 
@@ -95,9 +96,32 @@ def another_of_class(own: np.ndarray) -> np.ndarray:
     return others
 
 
-def _own_scores(support, metric, X, own, weight, counts, unbiased, others):
+def have_others(
+    support: PrototypeSet, own: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Tell which samples have others in their class that weigh something beside them.
+
+    Parameters
+    ----------
+    support : PrototypeSet
+        The support set.
+    own : ndarray of shape (n_rows,), dtype=intp
+        Positions of their classes.
+    weight : ndarray of shape (n_rows,), dtype=float64
+        Their weights.
+
+    Returns
+    -------
+    have : ndarray of shape (n_rows,), dtype=bool
+        False also where the others are lost in the rounding of the sum.
+    """
+    total = support.counts[own]
+    return total - weight > 8 * np.finfo(float).eps * total
+
+
+def _own_scores(support, metric, X, own, weight, unbiased, others):
     totals = support.counts
-    known = counts[own] - (weight > 0) > 0
+    known = have_others(support, own, weight)
     out = np.full(len(X), np.nan)
     X, own, weight = X[known].astype(np.float64), own[known], weight[known]
     if others is None:

@@ -5,7 +5,11 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from skfsl.support._leave_one_out import another_of_class, mean_variances
+from skfsl.support._leave_one_out import (
+    another_of_class,
+    have_others,
+    mean_variances,
+)
 from skfsl.support._support_set import PrototypeSet
 from skfsl.utils._scores import Scorer, _product, unit_rows
 
@@ -51,7 +55,8 @@ class SharedCovariance:
         # Where all samples of a class are one point there is nothing to learn.
         squares = np.einsum("ij,ij->i", self.means, self.means)
         rounding = (8 * np.finfo(float).eps) ** 2 * (self.counts @ squares)
-        learned = scatter.trace > rounding
+        # Below the second number squares have no digits.
+        learned = scatter.trace > max(rounding, 1e-290)
         self.shrinkage = s if learned else 1.0
         # What the scatter is multiplied by.
         self._per_scatter = (1 - s) * d / scatter.trace if learned else 0.0
@@ -102,10 +107,10 @@ class SharedCovariance:
         """
         X, _, weights = support.samples.columns  # type: ignore[union-attr]
         own = support.positions
-        known = (np.bincount(own, weights > 0)[own] - (weights > 0) > 0)[rows]
         means, x = self._white_means, self._white(self._prepared(X[rows]))
         other = X[another_of_class(own)[rows]] if single else None
         own, weight = own[rows], weights[rows].astype(np.float64)
+        known = have_others(support, own, weight)
         others = np.where(known, self.counts[own] - weight, 1.0)
         residual = x - means[own]
         square = np.einsum("ij,ij->i", residual, residual)

@@ -186,7 +186,15 @@ def _locked(values: np.ndarray) -> np.ndarray:
 
 
 def _ones_or(weight, n_samples):
-    return np.ones(n_samples) if weight is None else weight
+    if weight is None:
+        return np.ones(n_samples)
+    extreme = weight[(weight != 0) & ~((weight > 1e-100) & (weight < 1e100))]
+    if len(extreme):  # whose squares would be lost
+        raise ValueError(
+            f"Expected each sample_weight to be 0 or between 1e-100 and 1e100. Got "
+            f"{extreme[0]:g}. Scale all of them: only their shares count in a mean."
+        )
+    return weight
 
 
 def _check_weights(labels: Labels, sums: ClassSums) -> None:

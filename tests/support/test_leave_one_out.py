@@ -108,6 +108,21 @@ def test_own_distances_are_on_average_those_of_queries(n_shot, weighted):
     assert found == pytest.approx(expected, rel=0.04)
 
 
+@pytest.mark.parametrize("covariance", [None, "shared"])
+def test_beside_an_overwhelming_weight_the_others_are_none(covariance):
+    X, y, _ = stored([3, 3])
+    weight = np.ones(6)
+    heavy = np.flatnonzero(y == 0)[0]
+    weight[heavy] = 1e30
+    clf = PrototypeClassifier(covariance=covariance).fit(X, y, weight)
+    scores = clf._left_out().scores
+    alone = np.zeros_like(scores, dtype=bool)
+    alone[heavy, 0] = True
+    np.testing.assert_array_equal(np.isnan(scores), alone)
+    assert np.isfinite(scores[~alone]).all()
+    assert np.isfinite(clf.suspicious_support().margin).all()
+
+
 def test_sums_have_nothing_to_leave_out():
     support = PrototypeClassifier(store="sums").fit([[0.0], [1.0]], [0, 1])._support
     with pytest.raises(ValueError, match="store='sums' keeps none"):

@@ -102,6 +102,17 @@ def test_equals_nearest_centroid():
     assert_array_equal(ours.predict(X), theirs.predict(X))
 
 
+@pytest.mark.parametrize("weight", [1e-200, 1e200])
+def test_weights_whose_squares_are_lost_are_refused(weight, data):
+    X, y = data[:2]
+    clf = PrototypeClassifier().fit(X, y)
+    before = clf.counts_
+    for method in (clf.fit, clf.partial_fit):
+        with pytest.raises(ValueError, match=r"between 1e-100 and 1e100\. Got 1e"):
+            method(X, y, sample_weight=np.full(len(y), weight))
+    assert_array_equal(clf.counts_, before)
+
+
 def test_sample_weight_is_repetition(data, rng):
     X, y = data
     times = rng.integers(1, 4, len(y))
@@ -272,6 +283,7 @@ def test_sums_that_overflow_are_refused():
     X, clf = np.full((2, 1), 1e308), PrototypeClassifier()
     with pytest.raises(ValueError, match="sums of some classes overflow float64"):
         clf.fit(X, [0, 0])
+    clf = PrototypeClassifier(store="sums")
     clf.fit(X / 1e308, [0, 1], sample_weight=[1e308, 1.0])
     with pytest.raises(ValueError, match="sums of some classes overflow float64"):
         clf.partial_fit(X / 1e308, [0, 1], sample_weight=[1e308, 1.0])

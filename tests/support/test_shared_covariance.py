@@ -490,6 +490,13 @@ def test_what_it_cannot_do_is_said(params, match):
         plain.set_params(covariance="shared").predict(queries)
 
 
+def test_squares_without_digits_leave_the_plain_prototype():
+    X, y, queries = correlated([4, 4, 4])
+    expected = PrototypeClassifier().fit(1e-160 * X, y).predict(1e-160 * queries)
+    clf = shared().fit(1e-160 * X, y)
+    assert_array_equal(clf.predict(1e-160 * queries), expected)
+
+
 def test_squares_that_overflow_are_refused():
     X, y, queries = correlated([2, 2])
     with pytest.raises(ValueError, match="too large for a covariance"):
