@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skfsl.exceptions import StaleSupportError
-from skfsl.export._codec import Decoder, Encoder
-from skfsl.export._container import pack, unpack
+from skfsl.export._codec import Encoder
+from skfsl.export._container import pack
 from skfsl.export._folder_store import FolderStore, SupportStore
 from skfsl.export._save import from_bytes, to_bytes
 from skfsl.pipeline import flat
@@ -270,8 +270,10 @@ def _settings(model: Any) -> dict:
 
 
 def _decoded(record: bytes) -> dict:
-    node, arrays = unpack(record, "A record of the journal")
-    change: Any = Decoder(arrays, None).decode(node)
+    change = from_bytes(record, "A record of the journal")
+    parts = {"method", "args", "kw"}
+    if not isinstance(change, dict) or change.keys() != parts:
+        raise ValueError("A record of the journal was not written by skfsl.")
     if change["method"] not in _METHODS:
         raise ValueError(
             f"The journal has a change {change['method']!r} that this version of skfsl "

@@ -23,6 +23,8 @@ from skfsl import (
 )
 from skfsl.encoders import MLP
 from skfsl.exceptions import StaleSupportError
+from skfsl.export._codec import Encoder
+from skfsl.export._container import pack
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 6)).astype(np.float32)
@@ -225,6 +227,22 @@ def test_a_torn_last_record_is_cut_off(tmp_path):
         log.partial_fit(X[:1], ["third"])
     with SupportLog(tmp_path) as log:
         assert {"first", "third"} <= set(log.model.classes_)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (["partial_fit"], "not written by skfsl"),
+        ({"method": "forget"}, "not written by skfsl"),
+        ({"method": "fit", "args": [], "kw": {}}, "a change 'fit' that this version"),
+    ],
+)
+def test_records_of_something_else_are_named(tmp_path, content, message):
+    with SupportLog(tmp_path / "log", PrototypeClassifier().fit([[0.0]], [0])) as log:
+        encoder = Encoder()
+        log._store.append(bytes(pack(encoder.encode(content, "it"), encoder.arrays)))
+    with pytest.raises(ValueError, match=message):
+        SupportLog(tmp_path / "log")
 
 
 def test_damage_before_the_last_record_is_told_and_nothing_changed(tmp_path):
