@@ -114,7 +114,7 @@ def main():
     parser.add_argument("--samples", type=int, default=1_000_000, help="drawn ones")
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--kinds", nargs="+", default=["faiss", "hnsw"])
+    parser.add_argument("--kinds", nargs="+", default=["torch", "faiss", "hnsw"])
     args = parser.parse_args()
     print(machine())
     rng = np.random.default_rng(0)
