@@ -177,9 +177,10 @@ def _boxes(sides: list[list]) -> np.ndarray:
 
 
 def _is_empty(value: object) -> bool:
+    # In this order: what pandas' NA is compared with is neither true nor false.
     return (
         value is None
-        or value == ""
         or type(value).__name__ == "NAType"
         or (isinstance(value, float) and value != value)
+        or value == ""
     )
