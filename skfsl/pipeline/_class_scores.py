@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["AGGREGATIONS", "References", "class_scores", "pair_scores", "references"]
+__all__ = [
+    "AGGREGATIONS",
+    "References",
+    "check_scores",
+    "class_scores",
+    "pair_scores",
+    "references",
+]
 
 AGGREGATIONS = ("prototype", "mean", "max")
 
@@ -92,13 +99,18 @@ def class_scores(
     for start in range(0, len(queries), n_rows):
         block = slice(start, start + n_rows)
         scores = _score_block(head, device, queries[block], references)
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                "The scores of some queries are NaN or infinite: X holds values that "
-                "are too large for the learned metric. Scale it as the samples that "
-                "the metric was trained on."
-            )
+        check_scores(scores)
         yield block, scores
+
+
+def check_scores(scores: np.ndarray) -> None:
+    """Raise a ValueError if a score is not a finite number."""
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            "The scores of some queries are NaN or infinite: X holds values that are "
+            "too large for the learned metric. Scale it as the samples that the metric "
+            "was trained on."
+        )
 
 
 def _score_block(head, device, queries, references) -> np.ndarray:

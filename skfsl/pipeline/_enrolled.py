@@ -9,7 +9,14 @@ from sklearn.utils.validation import check_consistent_length
 from skfsl.exceptions import StaleSupportError
 from skfsl.pipeline._class_scores import References, references
 from skfsl.pipeline._steps import unfrozen
-from skfsl.support import Labels, PrototypeSet, Rows, SampleIds, drop_blanks
+from skfsl.support import (
+    DeviceIndex,
+    Labels,
+    PrototypeSet,
+    Rows,
+    SampleIds,
+    drop_blanks,
+)
 from skfsl.utils._publish import shadow
 from skfsl.utils._validation import as_numpy
 
@@ -192,6 +199,11 @@ class Enrolled:
             # Two threads may both sort: either may be kept.
             self._examples = self._sorted()
         return references(*self._examples, aggregation)
+
+    def index(self) -> DeviceIndex:
+        """Return what finds the nearest examples, in the order of references."""
+        rows = self.references("max").rows
+        return self.cached("index", lambda: DeviceIndex.of(rows))
 
     def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
         embeddings, codes, _ = self.samples.columns

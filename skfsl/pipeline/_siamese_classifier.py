@@ -1,6 +1,6 @@
 """The learned kernel as a classifier."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -10,6 +10,7 @@ from skfsl.pipeline._class_scores import AGGREGATIONS, class_scores
 from skfsl.pipeline._enrolled import Enrolled, embed, fit_metric, metric_of
 from skfsl.pipeline._left_out import left_out
 from skfsl.pipeline._on_embeddings import Embedder, EmbeddingClassifier
+from skfsl.pipeline._shortlist import shortlist_scores
 from skfsl.support import (
     SUPPORT_CONSTRAINTS,
     ScoringMixin,
@@ -56,6 +57,12 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         The score of a class. "prototype" is the head's score with the mean embedding of
         the class, as in the prototypical loss; "mean" and "max" are the mean and the
         highest of its scores with all examples of the class. It may be set after `fit`.
+
+    shortlist : int, default=None
+        With "max", how many examples the head scores for a query: those whose
+        embeddings are nearest to its own. Other classes then get the lowest of these
+        scores. For support sets of many thousands, and heads that are slow. None is
+        all of them. It may be set after `fit`.
 
     temperature : float or "auto", default=1.0
         What scores are divided by before the softmax of `predict_proba`: above 1
@@ -170,6 +177,7 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "siamese": [HasMethods(["fit", "transform"]), None],
         "aggregation": [StrOptions(set(AGGREGATIONS))],
+        "shortlist": [Interval(Integral, 1, None, closed="left"), None],
         "temperature": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
@@ -184,6 +192,7 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         siamese=None,
         *,
         aggregation="prototype",
+        shortlist=None,
         temperature=1.0,
         unknown_label=None,
         reject="auto",
@@ -193,6 +202,7 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     ):
         self.siamese = siamese
         self.aggregation = aggregation
+        self.shortlist = shortlist
         self.temperature = temperature
         self.unknown_label = unknown_label
         self.reject = reject
@@ -376,6 +386,14 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
 
     def _blocks(self, embeddings):
         metric, references = self.siamese_, self._support.references(self.aggregation)
+        if self.aggregation == "max" and (self.shortlist or np.inf) < len(
+            references.rows
+        ):
+            yield from shortlist_scores(
+                metric.head_, metric.device_, embeddings, references,
+                self._support.index(), self.shortlist,
+            )  # fmt: skip
+            return
         for _, scores in class_scores(
             metric.head_, metric.device_, embeddings, references
         ):

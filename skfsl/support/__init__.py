@@ -10,6 +10,7 @@ from skfsl.support._labels import Labels as Labels
 from skfsl.support._labels import check_declared as check_declared
 from skfsl.support._leave_one_out import another_of_class as another_of_class
 from skfsl.support._neighbors import KNeighborsClassifier
+from skfsl.support._neighbors_torch import DeviceIndex as DeviceIndex
 from skfsl.support._open_set import LeftOut as LeftOut
 from skfsl.support._open_set import choose_rows as choose_rows
 from skfsl.support._prototype import PrototypeClassifier
