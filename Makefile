@@ -26,10 +26,16 @@ doc: ## these pages, in docs/_build/html; no network, no warning
 	$(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: ## accuracy and speed; make bench DATA=path/to/omniglot
-	@test -n "$(DATA)" || { echo "Set DATA to Omniglot: a folder or an .npz file"; exit 2; }
+# The docstring of each says by its --data which file, or that it takes the folder.
+bench: ## accuracy and speed, hours; make bench DATA=folder/of/data
+	@test -d "$(DATA)" || { echo "Set DATA to the folder of the data files"; exit 2; }
 	for file in benchmarks/[!_]*.py; do \
-		data=$$(grep -q -e --data $$file && echo "--data=$(DATA)"); \
+		name=$$(grep -o -m1 -e '--data [^ ]*' $$file | head -1 | cut -d' ' -f2); \
+		case $$name in \
+			"") data= ;; \
+			*.npz) data=--data=$(DATA)/$$name ;; \
+			*) data=--data=$(DATA) ;; \
+		esac; \
 		$(PYTHON) $$file $$data || exit 1; \
 	done
 

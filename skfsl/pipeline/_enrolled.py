@@ -200,10 +200,11 @@ class Enrolled:
             self._examples = self._sorted()
         return references(*self._examples, aggregation)
 
-    def index(self) -> DeviceIndex:
+    def index(self, device: Any) -> DeviceIndex:
         """Return what finds the nearest examples, in the order of references."""
         rows = self.references("max").rows
-        return self.cached("index", lambda: DeviceIndex.of(rows))
+        key = ("index", str(device))
+        return self.cached(key, lambda: DeviceIndex.of(rows, device))
 
     def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
         embeddings, codes, _ = self.samples.columns

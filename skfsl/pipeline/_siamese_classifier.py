@@ -386,17 +386,12 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
 
     def _blocks(self, embeddings):
         metric, references = self.siamese_, self._support.references(self.aggregation)
-        if self.aggregation == "max" and (self.shortlist or np.inf) < len(
-            references.rows
-        ):
-            yield from shortlist_scores(
-                metric.head_, metric.device_, embeddings, references,
-                self._support.index(), self.shortlist,
-            )  # fmt: skip
+        n, head, device = self.shortlist, metric.head_, metric.device_
+        if self.aggregation == "max" and n is not None and n < len(references.rows):
+            index = self._support.index(device)
+            yield from shortlist_scores(head, device, embeddings, references, index, n)
             return
-        for _, scores in class_scores(
-            metric.head_, metric.device_, embeddings, references
-        ):
+        for _, scores in class_scores(head, device, embeddings, references):
             yield scores
 
     def _left_out(self, *, rows=None, single=False):

@@ -23,6 +23,8 @@ class DeviceIndex:
 
     Parameters
     ----------
+    device : torch.device or str
+        Where samples are.
     center : ndarray of shape (n_features,), dtype=float64
         What samples are taken about.
     parts : list of Tensor of shape (n, n_features), float32
@@ -33,14 +35,21 @@ class DeviceIndex:
 
     kind = "torch"
 
-    def __init__(self, center: np.ndarray, parts: list, halves: list) -> None:
-        self._center, self._parts, self._halves = center, parts, halves
+    def __init__(
+        self, device: Any, center: np.ndarray, parts: list, halves: list
+    ) -> None:
+        self._device, self._center = device, center
+        self._parts, self._halves = parts, halves
 
     @staticmethod
-    def of(samples: np.ndarray) -> "DeviceIndex":
-        """Bring samples of shape (n_samples, n_features) to the device."""
-        empty = DeviceIndex(samples.mean(axis=0, dtype=np.float64), [], [])
-        return empty.append(samples)
+    def of(samples: np.ndarray, device: Any = None) -> "DeviceIndex":
+        """Bring samples, (n_samples, n_features), to a device: None is any GPU."""
+        import torch
+
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        center = samples.mean(axis=0, dtype=np.float64)
+        return DeviceIndex(device, center, [], []).append(samples)
 
     def append(self, samples: np.ndarray) -> "DeviceIndex":
         """Return the index with samples added."""
@@ -53,15 +62,16 @@ class DeviceIndex:
             n_first = 1 if len(parts[0]) > sum(map(len, parts[1:])) else 0
             parts[n_first:] = [torch.cat(parts[n_first:])]
             halves[n_first:] = [torch.cat(halves[n_first:])]
-        return DeviceIndex(self._center, parts, halves)
+        return DeviceIndex(self._device, self._center, parts, halves)
 
     def take(self, stays: np.ndarray) -> "DeviceIndex":
         """Return the index of some samples, told by a mask."""
         import torch
 
-        at = torch.as_tensor(np.flatnonzero(stays), device=self._parts[0].device)
+        at = torch.as_tensor(np.flatnonzero(stays), device=self._device)
         samples = torch.cat(self._parts)[at]
-        return DeviceIndex(self._center, [samples], [_half_squares(samples)])
+        halves = [_half_squares(samples)]
+        return DeviceIndex(self._device, self._center, [samples], halves)
 
     def search(
         self, queries: np.ndarray, samples: np.ndarray, n_neighbors: int
@@ -117,10 +127,7 @@ class DeviceIndex:
     def _on_device(self, X: np.ndarray) -> Any:
         import torch
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        if self._parts:
-            device = self._parts[0].device
-        return torch.as_tensor(centred(X, self._center), device=device)
+        return torch.as_tensor(centred(X, self._center), device=self._device)
 
 
 def _half_squares(samples: Any) -> Any:

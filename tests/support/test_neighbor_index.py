@@ -7,6 +7,7 @@ import sys
 import joblib
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -313,6 +314,7 @@ def test_same_index_from_same_samples(kind, rng):
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("blocks", [(256, 2**24), (7, 100)])
 def test_torch_finds_what_is_nearest(device, blocks, rng, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
     monkeypatch.setattr(_neighbors_torch, "_QUERIES", blocks[0])
     monkeypatch.setattr(_neighbors_torch, "_SCORES", blocks[1])
     X, y = clusters(rng, 60, 30, spread=0.02)
