@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from skfsl.utils._frames import column_names, column_values
 from skfsl.utils._validation import check_labels
 
 __all__ = ["load_image_table"]
@@ -26,7 +27,7 @@ def load_image_table(
     ----------
     table : str, path-like or data frame
         A CSV file in UTF-8 with names of columns in its first line, or a data frame of
-        pandas or polars. Labels of a CSV file are strings.
+        pandas or polars, or a table of pyarrow. Labels of a CSV file are strings.
     path : str, default="path"
         Column of the paths.
     label : str, default="label"
@@ -88,7 +89,7 @@ def load_image_table(
     if isinstance(table, str | os.PathLike):
         root = Path(table).parent if root is None else root
         table = _read_csv(Path(table))
-    names = list(table if isinstance(table, dict) else table.columns)
+    names = list(table) if isinstance(table, dict) else column_names(table)
     if box == "auto":
         box = "box" if "box" in names and "box" not in (path, label) else None
     sides = [] if box is None else [box] if isinstance(box, str) else list(box)
@@ -104,7 +105,7 @@ def load_image_table(
         if names.count(name) > 1:
             raise ValueError(f"More than one column {name!r} in the table: {names}.")
         column = table[name]
-        columns[name] = column if isinstance(column, list) else column.to_list()
+        columns[name] = column if isinstance(column, list) else column_values(column)
     if not columns[path]:
         raise ValueError("The table has no rows.")
     for row, value in enumerate(columns[path]):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skfsl.utils._frames import column_names, column_values
+
 __all__ = ["ImageFiles", "as_files", "is_files"]
 
 
@@ -55,7 +57,7 @@ def as_files(X: Any) -> ImageFiles:
     Parameters
     ----------
     X : list, array or Series of str or path-like, data frame, or ndarray
-        A frame has a column "path" and perhaps one "box", or one column only; an
+        Of pandas, polars or pyarrow. A frame has a column "path" and perhaps one "box", or one column only; an
         object array of shape (n, 1) or (n, 2) has them in this order. A box is (left,
         upper, right, lower) or, for the whole picture, None or NaN.
 
@@ -101,8 +103,8 @@ def _columns(X: Any) -> tuple[list, list | None] | None:
         )
     if hasattr(X, "columns"):
         return _columns_of_frame(X)
-    if hasattr(X, "to_list"):  # of a Series or an Index
-        X = X.to_list()
+    values = column_values(X)
+    X = X if values is None else values
     if isinstance(X, list | tuple):
         return (list(X), None) if any(map(_is_path, X)) else None
     if not isinstance(X, np.ndarray) or X.ndim not in (1, 2):
@@ -122,7 +124,7 @@ def _columns(X: Any) -> tuple[list, list | None] | None:
 
 
 def _columns_of_frame(X: Any) -> tuple[list, list | None] | None:
-    names = list(X.columns)
+    names = column_names(X)
     name = "path" if "path" in names else names[0] if len(names) == 1 else None
     if name is None:
         return None
@@ -131,7 +133,7 @@ def _columns_of_frame(X: Any) -> tuple[list, list | None] | None:
             f"Expected one column of paths, and one of boxes at most. Got columns "
             f"{names}."
         )
-    paths = X[name].to_list()
+    paths = column_values(X[name]) or []
     if not any(map(_is_path, paths)):
         return None
     others = [other for other in names if other not in (name, "box")]
@@ -141,7 +143,7 @@ def _columns_of_frame(X: Any) -> tuple[list, list | None] | None:
             f"pictures, a column 'box'. Got further columns {others}: select those "
             f"two, or choose what each column goes through by a ColumnTransformer."
         )
-    return paths, X["box"].to_list() if "box" in names else None
+    return paths, column_values(X["box"]) if "box" in names else None
 
 
 def _is_missing(value: Any) -> bool:

@@ -10,6 +10,8 @@ from scipy import sparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import validate_data
 
+from skfsl.utils._frames import column_names
+
 __all__ = ["check_labels", "check_samples", "image_layout"]
 
 _CHANNELS = (1, 3, 4)
@@ -62,7 +64,7 @@ def image_layout(shape: tuple[int, ...], input_layout: str) -> str:
 def _refuse_strings(X: Any) -> None:
     if hasattr(X, "columns"):
         row = np.asarray(X[:1], dtype=object).ravel()
-        cells = zip(X.columns, row, strict=False)  # none where X is empty
+        cells = zip(column_names(X), row, strict=False)  # none where X is empty
         named = [str(n) for n, cell in cells if isinstance(cell, str | os.PathLike)]
         if named:
             raise ValueError(

@@ -63,6 +63,14 @@ def test_a_frame_with_columns_of_other_names(frame):
     assert bunch.target.tolist() == [1, 0]
 
 
+def test_a_table_of_pyarrow():
+    pa = pytest.importorskip("pyarrow")
+    columns = {"path": ["a", "b"], "label": [7, 3], "box": [[0, 0, 1, 2], None]}
+    bunch = load_image_table(pa.table(columns))
+    assert bunch.data.tolist() == [["a", (0.0, 0.0, 1.0, 2.0)], ["b", None]]
+    assert bunch.target_names[bunch.target].tolist() == [7, 3]
+
+
 def table(**changes):
     columns = {"path": ["a", "b"], "label": ["x", "y"]}
     columns |= {side: [0.0, 5.0] for side in SIDES}

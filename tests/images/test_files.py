@@ -67,6 +67,28 @@ def test_boxes_stand_beside_paths(X):
     assert [files.box(row) for row in range(3)] == BOXES
 
 
+def test_pyarrow_is_taken_as_other_frames_are():
+    pa = pytest.importorskip("pyarrow")
+    texts = pa.array(PATHS)
+    for X in (
+        texts,
+        texts.dictionary_encode(),
+        pa.chunked_array([PATHS[:1], PATHS[1:]]),
+        pa.table({"anything": texts}),
+        pa.RecordBatch.from_pydict({"path": texts}),
+    ):
+        assert as_files(X).paths.tolist() == PATHS
+    boxes = [None if box is None else list(box) for box in BOXES]
+    files = as_files(pa.table({"box": boxes, "path": PATHS}))
+    assert [files.box(row) for row in range(3)] == BOXES
+    with pytest.raises(ValueError, match=r"Got further columns \['label'\]"):
+        as_files(pa.table({"path": PATHS, "label": [1, 2, 3]}))
+    with pytest.raises(ValueError, match="Expected one column of paths"):
+        as_files(pa.table([texts, texts], names=["path", "path"]))
+    assert not is_files(pa.table({"path": [1.0, 2.0]}))
+    assert not is_files(pa.array([1.0, 2.0]))
+
+
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, [np.nan] * 4])
 def test_a_missing_box_is_the_whole_picture(missing):
     frame = pd.DataFrame({"path": PATHS, "box": [BOXES[0], missing, BOXES[2]]})

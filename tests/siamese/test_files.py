@@ -146,6 +146,20 @@ def test_boxes_are_cut_out(photos, fitted, frame):
     close(got[1:], fitted.transform(X[1:]))
 
 
+def test_tables_of_pyarrow_are_taken(with_bad, fitted):
+    pa = pytest.importorskip("pyarrow")
+    X, y, good = with_bad
+    table = pa.table({"path": list(X)})
+    with pytest.warns(BadFilesWarning, match="2 of 32"):
+        model = siamese(on_error="skip").fit(table, pa.array(y))
+    assert model.fit_id_ == fitted.fit_id_
+    embeddings = fitted.transform(table.filter(pa.array(good)))
+    assert (embeddings == fitted.transform(X[good])).all()
+    wrong = pa.table({"file": list(X), "weight": [1.0] * len(X)})
+    with pytest.raises(ValueError, match=r"in the columns \['file'\]\. .* 'path'"):
+        siamese().fit(wrong, y)
+
+
 def test_pairs_and_similarities(photos, fitted):
     X = photos[0]
     scores = fitted.similarity(X[:4], X[4:7])
