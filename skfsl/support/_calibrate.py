@@ -40,9 +40,15 @@ class Calibration:
     n_unknown: int
     familiarity: str | None
     scored_by: tuple
+    set_as: tuple = ()  # none in files and pickles of older versions
 
     def __reduce__(self) -> tuple:
         return (Calibration, astuple(self))
+
+    def holds(self, classifier: Any, name: str) -> bool:
+        """Tell whether a parameter has the value that it had in `calibrate`."""
+        now = getattr(classifier, name)
+        return dict(self.set_as).get(name, now) == now
 
     def __repr__(self) -> str:
         threshold = "kept" if self.threshold is None else f"{self.threshold:.4g}"
@@ -89,8 +95,9 @@ def calibrate(self, X, y):
     Both are kept in `calibration_`, with the support set: `partial_fit` and `forget`
     leave them as they are, `fit` and ``del clf.calibration_`` drop them. The
     temperature takes the place of the parameter `temperature`, the threshold that of
-    what `reject` finds; a parameter `threshold` that is not None, and ``reject=None``,
-    go before. Use it with some tens of queries that are like those to come.
+    what `reject` finds. A parameter, of these and `threshold`, that is set to another
+    value later goes before; set back, the calibration is in effect again. Use it with
+    some tens of queries that are like those to come.
 
     Parameters
     ----------
@@ -122,7 +129,8 @@ def calibrate(self, X, y):
         - `n_known` and `n_unknown`, how many queries there were;
         - `familiarity`, the kind of score that the threshold is one of: it is that of
           `score_samples` from then on; None where there is no kind, or no threshold;
-        - `scored_by`, parameters that scores depend on: an error tells if they change.
+        - `scored_by`, parameters that scores depend on: an error tells if they change;
+        - `set_as`, the parameters `reject` and `temperature` as they were.
 
     Raises
     ------
@@ -205,12 +213,13 @@ def _measure(snapshot, queries, own, unknown) -> Calibration:
         n_known=int(known.sum()),
         n_unknown=int(unknown.sum()),
         familiarity=kind,
-        scored_by=tuple(
-            (name, getattr(snapshot, name))
-            for name in _SCORED_BY
-            if hasattr(snapshot, name)
-        ),
+        scored_by=_values(snapshot, _SCORED_BY),
+        set_as=_values(snapshot, ("reject", "temperature")),
     )
+
+
+def _values(snapshot, names) -> tuple:
+    return tuple((n, getattr(snapshot, n)) for n in names if hasattr(snapshot, n))
 
 
 def _threshold(snapshot, familiar, own, unknown) -> float | None:

@@ -135,7 +135,8 @@ def rejection_threshold(snapshot: Any) -> float:
         return -np.inf
     calibration = snapshot._calibration()
     if calibration is not None and calibration.threshold is not None:
-        return calibration.threshold
+        if calibration.holds(snapshot, "reject"):
+            return calibration.threshold
     reject = snapshot.reject
     if snapshot._support is None:  # trees and their like: an error that says so
         snapshot._left_out()

@@ -100,7 +100,7 @@ class ScoringMixin(SupportMixin):
 
     def _temperature(self):
         calibration = self._calibration()
-        if calibration is not None:
+        if calibration is not None and calibration.holds(self, "temperature"):
             return calibration.temperature
         if self.temperature != "auto":
             return self.temperature

@@ -217,8 +217,9 @@ class SupportMixin:
     def rejection_threshold(self):
         """Return the score of `score_samples` below which `predict` refuses a query.
 
-        It is that of `threshold`, or what `calibrate` has found, or what `reject`
-        makes of the support set as it is now, which changes as classes come and go.
+        It is that of `threshold`, or what `calibrate` has found if `reject` is what it
+        was then, or what `reject` makes of the support set as it is now, which changes
+        as classes come and go.
         Without an `unknown_label` nothing is refused: it is what would be, with one.
 
         Returns

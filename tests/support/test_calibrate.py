@@ -170,12 +170,73 @@ def test_what_goes_before_it(make, name, data):
     X, y, queries, true = data
     clf = make(name).fit(X, y)
     found = clf.calibrate(queries, true)
-    clf.set_params(reject=0.5)
-    assert clf.rejection_threshold() == found.threshold
     clf.set_params(reject=None)
     assert clf.rejection_threshold() == -np.inf
     clf.set_params(reject="auto", threshold=-12.5)
     assert clf.rejection_threshold() == -12.5
+    clf.set_params(threshold=None)
+    assert clf.rejection_threshold() == found.threshold
+
+
+def check_it_yields(clf, plain, last, queries):
+    """Set parameters to other values and back; `plain` is the same, not calibrated."""
+    reject, proba = clf.rejection_threshold(), clf.predict_proba(queries)
+    for model in (clf, plain):
+        model.set_params(**{f"{last}reject": 0.25})
+    assert clf.rejection_threshold() == plain.rejection_threshold() != reject
+    assert_array_equal(clf.predict_proba(queries), proba)  # the part concerned only
+    clf.set_params(**{f"{last}reject": "auto"})
+    assert clf.rejection_threshold() == reject
+    if f"{last}temperature" not in clf.get_params():
+        return
+    for model in (clf, plain):
+        model.set_params(**{f"{last}temperature": 3.5})
+    assert_array_equal(clf.predict_proba(queries), plain.predict_proba(queries))
+    assert (clf.predict_proba(queries) != proba).any()
+    assert clf.rejection_threshold() == reject
+    clf.set_params(**{f"{last}temperature": 1.0})
+    assert_array_equal(clf.predict_proba(queries), proba)
+
+
+# All but "sums", of which nothing can be left out.
+@pytest.mark.parametrize("name", ["pipeline", *sorted(set(GROWING) - {"sums"})])
+@pytest.mark.parametrize("stored", ["here", "pickle", "file", "log"])
+def test_what_is_set_later_goes_before_it(make, name, stored, data, metric, tmp_path):
+    X, y, queries, true = data
+    if name == "pipeline":
+        last = PrototypeClassifier(unknown_label=-1, familiarity="likelihood_ratio")
+        clf = FewShotPipeline([("siamese", metric), ("clf", last)])
+    else:
+        clf = make(name)
+        if name in ("ratio", "cosine"):
+            clf.set_params(familiarity="likelihood_ratio")
+    clf.fit(X, y)
+    plain = pickle.loads(pickle.dumps(clf))
+    if stored == "log":
+        with SupportLog(tmp_path / "log", clf) as log:
+            log.calibrate(queries, true)
+        with SupportLog(tmp_path / "log") as log:
+            clf = log.model
+    else:
+        clf.calibrate(queries, true)
+    if stored == "pickle":
+        clf = pickle.loads(pickle.dumps(clf))
+    elif stored == "file":
+        save(clf, tmp_path / "file")
+        clf = load(tmp_path / "file")
+    check_it_yields(clf, plain, "clf__" if name == "pipeline" else "", queries)
+
+
+def test_older_calibrations_do_not_know_what_was_set(data):
+    X, y, queries, true = data
+    clf = PrototypeClassifier(unknown_label=-1).fit(X, y)
+    found = clf.calibrate(queries, true)
+    make, values = found.__reduce__()
+    clf.calibration_ = make(*values[:-1])  # as older pickles and files have it
+    expected = clf.predict_proba(queries)
+    clf.set_params(reject=0.25, temperature=3.5)
+    assert clf.rejection_threshold() == found.threshold
+    assert_array_equal(clf.predict_proba(queries), expected)
 
 
 @every
