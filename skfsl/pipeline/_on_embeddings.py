@@ -7,8 +7,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 from skfsl.pipeline._class_scores import class_scores, references
-from skfsl.pipeline._enrolled import embed
+from skfsl.pipeline._enrolled import Enrolled, embed
+from skfsl.support import PrototypeSet
 from skfsl.utils._episode_scores import ways_of
+from skfsl.utils._publish import shadow
 
 __all__ = ["Embedder", "EmbeddingClassifier"]
 
@@ -41,46 +43,56 @@ class Embedder(TransformerMixin, BaseEstimator):
 
 
 class EmbeddingClassifier(ClassifierMixin, BaseEstimator):
-    """Classify embeddings by the head of a fitted SiameseTransformer.
+    """Classify embeddings as a SiameseClassifier over one metric does.
 
     Parameters
     ----------
-    head : object
-        Scores pairs.
-    device : torch.device
-        Where it is.
-    aggregation : {"prototype", "mean", "max"}
-        As of SiameseClassifier.
+    classifier : FrozenEstimator
+        Of a fitted SiameseClassifier that no writer changes.
     """
 
-    def __init__(self, head, device, aggregation):
-        self.head = head
-        self.device = device
-        self.aggregation = aggregation
+    def __init__(self, classifier):
+        self.classifier = classifier
 
     def fit(self, X, y):
         """Take a support set."""
-        self.classes_, position = np.unique(y, return_inverse=True)
-        order = np.argsort(position, kind="stable")
-        starts = np.searchsorted(position[order], np.arange(len(self.classes_)))
-        self._references = references(X[order], starts, self.aggregation)
+        self._enrolled = self._over(X, y)
+        self.classes_ = self._enrolled.classes_
         return self
 
     def predict(self, X):
         """Return the class of the highest score."""
-        return self.classes_[self._scores(X, self._references).argmax(axis=1)]
+        return self.classes_[self._enrolled._nearest(X)[0]]
 
-    def _scores(self, X, references) -> np.ndarray:
-        blocks = class_scores(self.head, self.device, X, references)
-        return np.concatenate([scores for _, scores in blocks])
+    def _over(self, X, y):
+        """Return the SiameseClassifier over another support set."""
+        one = shadow(self.classifier.estimator, fitted=True)
+        support = PrototypeSet.of(X, y, None, keep_samples=True)
+        one._take_up(Enrolled(support, one.siamese_.fit_id_))
+        return one
 
     def _score_episodes(
         self, X: np.ndarray, codes: np.ndarray, blocks: Iterable[Any]
     ) -> Iterator[tuple[np.ndarray, None]]:
+        clf = self.classifier.estimator
+        plain = clf.max_per_class is None and clf.shortlist is None
         for block in blocks:
-            support, starts = ways_of(codes, block.support)
-            scores = [
-                self._scores(X[query], references(X[own], starts, self.aggregation))
-                for own, query in zip(support, block.query, strict=True)
-            ]
-            yield np.stack(scores), None
+            if plain:  # several times faster
+                yield self._score_plainly(X, codes, block), None
+                continue
+            episodes = zip(block.support, block.query, strict=True)
+            yield np.stack([
+                self._over(X[own], codes[own])._scores(X[query])
+                for own, query in episodes
+            ]), None  # fmt: skip
+
+    def _score_plainly(self, X, codes, block) -> np.ndarray:
+        clf = self.classifier.estimator
+        head, device = clf.siamese_.head_, clf.siamese_.device_
+        support, starts = ways_of(codes, block.support)
+        scores = []
+        for own, query in zip(support, block.query, strict=True):
+            examples = references(X[own], starts, clf.aggregation)
+            parts = class_scores(head, device, X[query], examples)
+            scores.append(np.concatenate([part for _, part in parts]))
+        return np.stack(scores)

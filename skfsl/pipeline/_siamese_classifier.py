@@ -368,11 +368,8 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
             )
         snapshot = self._snapshot()
         snapshot._validate_params()
-        metric = metric_of(snapshot.siamese_)
-        return [
-            Embedder(metric),
-            EmbeddingClassifier(metric.head_, metric.device_, snapshot.aggregation),
-        ]
+        metric = snapshot.siamese_ = metric_of(snapshot.siamese_)
+        return [Embedder(metric), EmbeddingClassifier(FrozenEstimator(snapshot))]
 
     def _reader(self, X):
         snapshot = self._snapshot()

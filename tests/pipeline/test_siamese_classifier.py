@@ -503,14 +503,24 @@ def test_grid_search_over_loss_and_aggregation(judged):
     assert search.score(*judged) == SCORER(search.best_estimator_, *judged)
 
 
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_episodes_are_scored_as_by_a_classifier_of_each(judged, metrics, aggregation):
+@pytest.mark.parametrize(
+    "params",
+    [
+        *({"aggregation": name} for name in AGGREGATIONS),
+        {"max_per_class": 1},
+        {"max_per_class": 2, "keep": "random", "aggregation": "mean"},
+        {"aggregation": "max", "shortlist": 3},
+    ],
+    ids=str,
+)
+def test_episodes_are_scored_as_by_a_classifier_of_each(judged, metrics, params):
     X, y = judged
-    clf = over(metrics["learned_norms"], aggregation=aggregation).fit(X, y)
+    clf = over(metrics["learned_norms"], **params).fit(X, y)
     embedder, classifier = clf._episode_steps()
     rng = np.random.default_rng(0)
-    support = rng.permuted(np.tile([3, 4, 51, 52, 90, 91], (2, 1)), axis=1)
-    query = np.array([[5, 6, 53, 99], [57, 1, 2, 93]])
+    support = [3, 4, 5, 51, 52, 53, 90, 91, 92]
+    support = rng.permuted(np.tile(support, (2, 1)), axis=1)
+    query = np.array([[7, 6, 58, 99], [57, 1, 2, 93]])
 
     class Block:
         pass
@@ -522,8 +532,11 @@ def test_episodes_are_scored_as_by_a_classifier_of_each(judged, metrics, aggrega
     )
     assert closeness is None
     for own, asked, given in zip(support, query, scores, strict=True):
-        expected = clone(clf).fit(X[own], y[own]).decision_function(X[asked])
-        np.testing.assert_allclose(given, expected, atol=1e-4)
+        one = clone(clf).fit(X[own], y[own])
+        np.testing.assert_allclose(given, one.decision_function(X[asked]), atol=1e-4)
+        fitted = clone(classifier).fit(embedder.transform(X[own]), y[own])
+        answers = fitted.predict(embedder.transform(X[asked]))
+        np.testing.assert_array_equal(answers, one.predict(X[asked]))
 
 
 def test_seen_samples_are_told(judged):
