@@ -1,16 +1,18 @@
 """Decoded images kept in a folder: rows in one file, an index of them in another."""
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
 import struct
 import tempfile
+import time
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,7 @@ __all__ = ["ImageCache"]
 # Changes when the same file would be decoded into other pixels.
 _VERSION = 1
 _WAIT = 600.0  # seconds for another process to write a block
+_TRY = 0.5  # of these at a time: SQLite waits deaf to Ctrl-C
 _COLUMNS = "path = ? AND box = ? AND size = ? AND mtime_ns = ?"
 
 
@@ -50,6 +53,9 @@ class ImageCache:
         (height, width).
     resize : str
         How pictures came to this size.
+    check : callable
+        Called every half second while another process writes; what it raises ends
+        the waiting.
 
     Raises
     ------
@@ -58,8 +64,13 @@ class ImageCache:
     """
 
     def __init__(
-        self, folder: str | os.PathLike | None, size: tuple[int, int], resize: str
+        self,
+        folder: str | os.PathLike | None,
+        size: tuple[int, int],
+        resize: str,
+        check: Callable[[], None],
     ):
+        self._check = check
         name = f"{size[0]}x{size[1]}-{resize}-v{_VERSION}"
         self.folder = Path(
             tempfile.mkdtemp(prefix="skfsl-") if folder is None else folder
@@ -73,13 +84,18 @@ class ImageCache:
             weakref.finalize(self.rows, shutil.rmtree, self.folder, ignore_errors=True)
         with self._told():
             self._index = sqlite3.connect(
-                self._path, timeout=_WAIT, isolation_level=None
+                self._path, timeout=_TRY, isolation_level=None
             )
-            self._index.execute(
-                "CREATE TABLE IF NOT EXISTS images (path BLOB, box BLOB, size INTEGER, "
-                "mtime_ns INTEGER, row INTEGER NOT NULL, checksum INTEGER NOT NULL, "
-                "PRIMARY KEY (path, box, size, mtime_ns)) WITHOUT ROWID"
-            )
+            try:
+                self._execute(
+                    "CREATE TABLE IF NOT EXISTS images (path BLOB, box BLOB, "
+                    "size INTEGER, mtime_ns INTEGER, row INTEGER NOT NULL, "
+                    "checksum INTEGER NOT NULL, "
+                    "PRIMARY KEY (path, box, size, mtime_ns)) WITHOUT ROWID"
+                )
+            except BaseException:
+                self.close()
+                raise
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -100,6 +116,23 @@ class ImageCache:
                 f"else set 'cache' to another folder."
             ) from error
 
+    def _execute(self, statement: str, values: tuple = ()) -> Any:
+        """Execute a statement; wait for a process that writes."""
+        deadline = time.monotonic() + _WAIT
+        while True:
+            try:
+                return self._index.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                # The low byte is the kind of the error.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                self._check()
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        errno.ETIMEDOUT,
+                        f"another process has been writing to it for {_WAIT:.0f} s",
+                    ) from error
+
     def close(self) -> None:
         """Close the index; rows may still be read."""
         self._index.close()
@@ -116,12 +149,12 @@ class ImageCache:
         """Return the row and the checksum of each picture, None where it has none."""
         query = f"SELECT row, checksum FROM images WHERE {_COLUMNS}"
         with self._told():
-            self._index.execute("BEGIN")
+            self._execute("BEGIN")
             found = [
-                None if key is None else self._index.execute(query, key).fetchone()
+                None if key is None else self._execute(query, key).fetchone()
                 for key in keys
             ]
-            self._index.execute("COMMIT")
+            self._execute("COMMIT")
         return found
 
     def load(self, found: tuple[int, int], out: np.ndarray) -> bool:
@@ -141,7 +174,7 @@ class ImageCache:
             return []
         with self._told():
             # An error leaves the transaction to `close`, which undoes it.
-            self._index.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
             with self.rows.path.open("ab") as file:
                 # What a killed process left is not to shift the rows behind it.
                 first = file.tell() // self._row_bytes
@@ -156,7 +189,7 @@ class ImageCache:
                     for key, row, i in zip(keys, rows, at, strict=True)
                 ],
             )
-            self._index.execute("COMMIT")
+            self._execute("COMMIT")
         return rows
 
 

@@ -108,7 +108,7 @@ def decode(
     per_block = max(n_threads, min(_FILES_A_THREAD * n_threads, _BYTES // row_bytes))
     store = None
     if cache is not None or not in_memory:
-        store = ImageCache(cache, size, resize)
+        store = ImageCache(cache, size, resize, progress.check)
     n_buffered = len(files) if in_memory else min(per_block, len(files))
     images = np.empty((n_buffered, *shape), dtype=np.uint8)
     at = np.arange(len(files))

@@ -57,9 +57,10 @@ def as_files(X: Any) -> ImageFiles:
     Parameters
     ----------
     X : list, array or Series of str or path-like, data frame, or ndarray
-        Of pandas, polars or pyarrow. A frame has a column "path" and perhaps one "box", or one column only; an
-        object array of shape (n, 1) or (n, 2) has them in this order. A box is (left,
-        upper, right, lower) or, for the whole picture, None or NaN.
+        Of pandas, polars or pyarrow. A frame has a column "path" and perhaps one
+        "box", or one column only; an object array of shape (n, 1) or (n, 2) has them
+        in this order. A box is (left, upper, right, lower) or, for the whole picture,
+        None or NaN.
 
     Returns
     -------

@@ -2,18 +2,20 @@
 
 import contextlib
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from skfsl.images import _decode, read_images
+from skfsl.images import Progress, _cache, _decode, as_files, read_images
 from skfsl.images._read import read_image
 
 N = 300
@@ -194,6 +196,54 @@ def test_a_folder_that_cannot_be_made_is_told_of(X, tmp_path):
             OSError, match=r"Cannot use the cache in .*Set 'cache' to a folder"
         ):
             read(X, taken)
+
+
+@pytest.fixture(params=["IMMEDIATE", "EXCLUSIVE"])
+def held(X, tmp_path, monkeypatch, request):
+    """A cache that another process writes to: how to stop that."""
+    monkeypatch.setattr(_cache, "_WAIT", 5.0)
+    read(X[:5], tmp_path / "cache")
+    (index,) = (tmp_path / "cache").glob("*.sqlite")
+    with contextlib.closing(sqlite3.connect(index, isolation_level=None)) as other:
+        other.execute(f"BEGIN {request.param}")
+        yield lambda: other.execute("ROLLBACK")
+
+
+def test_ctrl_c_ends_the_wait_for_another_process(X, tmp_path, held):
+    timer = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        read(X, tmp_path / "cache")
+    assert time.monotonic() - began < 2
+    held()
+    assert (read(X, tmp_path / "cache") == read(X, None)).all()
+    assert check_rows(tmp_path / "cache") == N
+
+
+def test_threads_that_nobody_waits_for_do_not_wait_either(X, tmp_path, held):
+    progress = Progress(N, verbose=False)
+    threading.Timer(0.7, progress.close).start()
+    began = time.monotonic()
+    with pytest.raises(CancelledError):
+        _decode.decode(
+            as_files(X), (16, 16), "pad", cache=tmp_path / "cache",
+            memory_budget=np.inf, progress=progress,
+        )  # fmt: skip
+    assert time.monotonic() - began < 2
+
+
+def test_another_process_is_waited_for_but_not_for_ever(X, tmp_path, held, monkeypatch):
+    monkeypatch.setattr(_cache, "_WAIT", 0.2)
+    with pytest.raises(OSError, match=r"another process has been writing .* 0 s\. Set"):
+        read(X, tmp_path / "cache")
+    monkeypatch.setattr(_cache, "_WAIT", 5.0)
+    with ThreadPoolExecutor(1) as pool:
+        images = pool.submit(read, X, tmp_path / "cache")
+        time.sleep(1.2)
+        assert not images.done()
+        held()
+        assert (images.result() == read(X, None)).all()
 
 
 READ = """
