@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy import linalg, sparse
+from scipy.special import ndtri
 
 from skfsl.support._open_set import Familiar, choose_rows
 from skfsl.support._support_set import PrototypeSet
@@ -16,6 +17,8 @@ _BLOCK = 2**21
 # Least shares of a sphere in the two covariances, and how soon they are reached.
 _WITHIN, _BETWEEN = 0.8, 0.3
 _N_FOLDS = 5
+# So much of what the nearest example says is added, and so many of a class are asked.
+_NEAREST, _MOST = 0.5, 20
 # From here on the ratio is worth more than the highest similarity.
 _MIN_CLASSES, _MIN_SHOTS = 5, 2
 
@@ -27,6 +30,10 @@ class LikelihoodRatio:
     share, and means are normal around a center, with a covariance B. A class known by
     k examples has a mean of its own, with what is left of B; one never seen has B
     whole. The score of a class is the logarithm of the ratio of these two likelihoods.
+
+    Classes are not that normal: half of what the nearest example would score more, were
+    it the only one, than examples of its class do on average is added, less what the
+    nearest of as many is nearer by chance. More examples make no class more familiar.
 
     Both covariances are drawn towards a sphere, the more the less there is to learn
     them from: W by max(0.8, 1 - f / 400), f the number of samples less that of classes,
@@ -75,9 +82,8 @@ class LikelihoodRatio:
         # Where nothing was seen both covariances are spheres, and one axis stands for
         # all of that: fewer samples than features cost what the samples cost.
         self._basis = None
-        if len(within) + len(means) < d:
-            stacked = np.concatenate([within, means])
-            self._basis = linalg.qr(stacked.T, mode="economic")[0]
+        if len(X) < d:
+            self._basis = linalg.qr((X - self._center).T, mode="economic")[0]
             within, between = within @ self._basis, between @ self._basis
         a = max(_WITHIN, 1 - freedom / 400)
         b = max(_BETWEEN, 1 - learnt.sum() / 60)
@@ -91,6 +97,16 @@ class LikelihoodRatio:
         self._between = np.append(variances, b * outer / d / self._noise)
         self._times = np.append(np.ones(len(W)), d - len(W))
         self._means = self._along(means)
+        order, nth = _within_classes(own, n_classes)
+        self._examples = self._along(X[order[nth[order] < _MOST]] - self._center)
+        n = self._n_examples = np.minimum(np.bincount(own), _MOST)
+        self._starts = np.cumsum(n) - n
+        gain = self._between / (self._between + 1)
+        self._worth = gain / (1 + gain)
+        self._squares = self._examples**2 @ (self._worth * gain)
+        # The spread of examples' scores, and the largest of n normal ones (Blom, 1958).
+        varied = self._worth**2 * (1 + self._between + gain**2 * (self._between + 0.5))
+        self._chance = ndtri((n - 0.375) / (n + 0.25)) * np.sqrt(self._times @ varied)
 
     def _along(self, X: np.ndarray) -> np.ndarray:
         """Return centred samples along the axes, and how far they are off them."""
@@ -112,7 +128,7 @@ class LikelihoodRatio:
         return best
 
     def _blocks(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        size = max(1, _BLOCK // (X.shape[1] + len(self._means)))
+        size = max(1, _BLOCK // (X.shape[1] + len(self._examples)))
         for start in range(0, len(X), size):
             yield self._score(self._along(X[start : start + size] - self._center))
 
@@ -131,7 +147,21 @@ class LikelihoodRatio:
             )
             distance += ((x * x) @ (1 / variance) - background)[:, np.newaxis]
             out[:, at] = distance / -2
-        return out
+        return out + _NEAREST * self._nearer(x)
+
+    def _nearer(self, x: np.ndarray) -> np.ndarray:
+        """Return how much more the nearest example of each class scores than others."""
+        scores = (x * self._worth) @ self._examples.T - self._squares / 2
+        mean = np.add.reduceat(scores, self._starts, axis=1) / self._n_examples
+        return np.maximum.reduceat(scores, self._starts, axis=1) - mean - self._chance
+
+
+def _within_classes(own: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order that sorts samples by class, and which of its class each is."""
+    counts = np.bincount(own, minlength=n_classes)
+    order, nth = np.argsort(own, kind="stable"), np.empty_like(own)
+    nth[order] = np.arange(len(own)) - (np.cumsum(counts) - counts)[own[order]]
+    return order, nth
 
 
 def ratio_of(
@@ -188,9 +218,7 @@ def left_out(support: PrototypeSet, metric: object, learnt: np.ndarray) -> Famil
     rows = choose_rows(learnt[own])
     known, unknown = np.full(len(rows), np.nan), np.empty(len(rows))
     counts = np.bincount(own, minlength=len(learnt))
-    order = np.argsort(own, kind="stable")
-    nth = np.empty_like(own)
-    nth[order] = np.arange(len(own)) - (np.cumsum(counts) - counts)[own[order]]
+    _, nth = _within_classes(own, len(learnt))
     # Classes begin in turn with each fold: of few examples not all lose one at once.
     several = counts > 1
     fold = (nth + np.cumsum(several)[own]) % _N_FOLDS

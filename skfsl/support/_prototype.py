@@ -168,7 +168,8 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
     k examples tell, one never seen any mean. Both covariances are learned from the
     support set, drawn towards spheres, and the score is the logarithm of the ratio for
     the likeliest class. With a `sample_weight`, k is the number of equal weights that
-    would make as exact a mean.
+    would make as exact a mean. As classes are less normal than that, half of what the
+    nearest of a class's first 20 examples is nearer than by chance counts as well.
 
     What is refused is learned from classes that the metric before this classifier was
     not trained on, of which a :class:`~skfsl.FewShotPipeline` tells it in its `fit`.

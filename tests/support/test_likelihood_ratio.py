@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 from skfsl.support import PrototypeClassifier
 from skfsl.support._likelihood_ratio import LikelihoodRatio, ratio_of
@@ -45,7 +45,26 @@ def slow_ratio(X, own, weight, learnt, queries):
         mean = center + gain @ (means[c] - center)
         known = multivariate_normal(mean, W + B - gain @ B)
         best.append(known.logpdf(queries) - unseen)
-    return np.max(best, axis=0)
+    nearer = slow_nearer(X - center, own, W, B, queries - center)
+    return np.max(best + nearer / 2, axis=0)
+
+
+def slow_nearer(X, own, W, B, queries):
+    """What the nearest example scores above the mean, less what chance is worth."""
+    gain = B @ np.linalg.inv(B + W)
+    inverse = np.linalg.inv(W + B - gain @ B)
+    A, H = inverse @ gain, gain.T @ inverse @ gain
+    # Queries are of unseen classes, means as B has them, and examples around them.
+    spread = np.trace(W @ A.T @ (W + B) @ A) + np.trace(W @ H @ B @ H)
+    spread += np.trace(W @ H @ W @ H) / 2
+    scores = queries @ A @ X.T - np.einsum("ij,jk,ik->i", X, H, X) / 2
+    nearer = []
+    for c in np.unique(own):
+        of_class = scores[:, own == c]
+        n = of_class.shape[1]
+        chance = norm.ppf((n - 0.375) / (n + 0.25)) * np.sqrt(spread)
+        nearer.append(of_class.max(axis=1) - of_class.mean(axis=1) - chance)
+    return np.array(nearer)
 
 
 @pytest.mark.parametrize("d", [3, 40, 90])  # fewer and more than there are samples
@@ -65,6 +84,32 @@ def test_many_classes_and_samples_shrink_least(rng):
     learnt = np.ones(70, dtype=bool)
     found = LikelihoodRatio(X, own, ones, learnt).best(queries)
     assert_allclose(found, slow_ratio(X, own, ones, learnt, queries), rtol=1e-7)
+
+
+def test_more_examples_make_no_class_more_familiar(rng):
+    """To queries of unseen classes, where all is as normal as it is taken to be."""
+    shots = [1, 2, 5, 10, 20] * 200
+    X, own = make_data(rng, shots, 20)
+    ratio = LikelihoodRatio(X, own, np.ones(len(own)), np.ones(1000, dtype=bool))
+    queries = np.sqrt(10) * rng.normal(size=(200, 20))
+    nearer = ratio._nearer(ratio._along(queries - ratio._center))
+    by_shots = nearer.reshape(200, 200, 5).mean(axis=(0, 1))
+    assert (np.abs(by_shots) <= 0.05 * ratio._chance[:5]).all()
+    assert ratio._chance[4] > 3 * nearer.std()
+
+
+def test_of_a_class_twenty_examples_are_asked(rng, monkeypatch):
+    X, own = make_data(rng, [30] * 5, 4)
+    own = rng.permutation(own)
+    ones, learnt = np.ones(len(own)), np.ones(5, dtype=bool)
+    queries = rng.normal(size=(30, 4))
+    ratio = LikelihoodRatio(X, own, ones, learnt)
+    first = np.concatenate([np.flatnonzero(own == c)[:20] for c in range(5)])
+    assert_allclose(ratio._examples, ratio._along(X[first] - ratio._center))
+    monkeypatch.setattr("skfsl.support._likelihood_ratio._MOST", 30)
+    assert not np.allclose(
+        ratio.best(queries), LikelihoodRatio(X, own, ones, learnt).best(queries)
+    )
 
 
 def test_blocks_change_nothing(rng, monkeypatch):
