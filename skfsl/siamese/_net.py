@@ -277,13 +277,16 @@ class SiameseNet(StageLoop, NeuralNet):
             raise EndOfStage
 
     def _print_progress(self, row: dict) -> None:
-        left = (self.max_epochs - row["epoch"]) * row["dur"]
+        epochs_left = self.current.max_epochs - row["epoch"] + self.n_before
+        left = f"{epochs_left * row['dur']:.0f} s left"
+        if self.stage + 1 < len(self.stages):  # these take another time an epoch
+            left += " in this stage"
         valid = row.get("valid_accuracy")
         shown = "" if valid is None else f"  valid_accuracy {valid:.4f}"
         stage = f"  stage {row['stage']}/{len(self.stages)}" if "stage" in row else ""
         print(
             f"Epoch {row['epoch']}/{self.max_epochs}{stage}  train_loss "
-            f"{row['train_loss']:.4f}{shown}  {row['dur']:.1f} s, {left:.0f} s left",
+            f"{row['train_loss']:.4f}{shown}  {row['dur']:.1f} s, {left}",
             flush=True,
         )
 

@@ -1,7 +1,9 @@
 """Stages: what is frozen, at which rate the rest learns, and what is kept."""
 
 import copy
+import itertools
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from torch import nn
 from skfsl import SiameseTransformer
 from skfsl.exceptions import FineTuningWarning
 from skfsl.samplers import ClassBalancedSampler
-from skfsl.siamese import Stage
+from skfsl.siamese import Stage, _net
 from skfsl.siamese._data import Staged
 from skfsl.siamese._module import SiameseModule
 from skfsl.siamese._schedule import cosine_factor
@@ -268,6 +270,23 @@ class TestTraining:
         fit([Stage(1, trainable=0.0), Stage(1)], verbose=1)
         lines = capsys.readouterr().out.splitlines()
         assert [line.split("  ")[1] for line in lines] == ["stage 1/2", "stage 2/2"]
+
+    def test_the_time_left_is_told_of_what_can_be_known(self, capsys, monkeypatch):
+        clock = itertools.count(step=10)
+        stopped = SimpleNamespace(perf_counter=lambda: float(next(clock)))
+        monkeypatch.setattr(_net, "time", stopped)
+        schedule = [Stage(9, lr=1e-8, trainable=0.0), Stage(2, lr=1e-8)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FineTuningWarning)
+            fit(schedule, X_MANY, MANY, early_stopping=2, verbose=1)
+        lines = capsys.readouterr().out.splitlines()
+        # The first stage ends early; the second has not its epochs to go.
+        assert [line.rpartition("  ")[2] for line in lines] == [
+            "10.0 s, 80 s left in this stage",
+            "10.0 s, 70 s left in this stage",
+            "10.0 s, 10 s left",
+            "10.0 s, 0 s left",
+        ]
 
 
 class TestStart:
