@@ -22,6 +22,8 @@ _NATIVE = {
     for name in ("?", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2",
                  "<f4", "<f8")
 }  # fmt: skip
+# Arrays without numbers cost a file nothing: what is made as long as they are does.
+_LONGEST = 2**20
 
 
 class _Own(str):
@@ -174,11 +176,15 @@ class Decoder:
             )
         return _READ[tag](self, node, node[tag])
 
+    def _take(self, name):
+        # Once: a small file that names an array very often would fill the memory.
+        return self._arrays.pop(name)
+
     def _array(self, node, name):
-        dtype, shape = np.dtype(node["dtype"]), node["shape"]
-        array = self._arrays[name]
-        if array.dtype != dtype:
-            array = array.view(dtype).reshape(shape)
+        array, shape = self._take(name), node["shape"]
+        if array.dtype != np.dtype(node["dtype"]):
+            array = array.view(node["dtype"])
+        array = _shaped(array, shape[::-1] if node.get("transposed") else shape)
         if node.get("scalar"):
             return array[()]
         array = array if array.flags.writeable else array.copy()
@@ -187,16 +193,16 @@ class Decoder:
     def _objects(self, node, elements):
         array = np.empty(len(elements), dtype=object)
         array[:] = self.decode(elements)
-        return array.reshape(node["shape"])
+        return _shaped(array, node["shape"])
 
     def _tensor(self, node, name):
         import torch
 
-        array = self._arrays[name]
+        array = self._take(name)
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         if node["dtype"] == "torch.bfloat16":
             tensor = tensor.view(torch.bfloat16)
-        return tensor.reshape(node["shape"])
+        return _shaped(tensor, node["shape"])
 
     def _device(self, node, name):
         import torch
@@ -248,10 +254,21 @@ _READ: dict[str, Callable] = {
     "random_state": Decoder._random_state,
     "same": Decoder._same,
     "set": lambda self, node, elements: set(self.decode(elements)),
-    "skops": lambda self, node, name: from_skops(self._arrays[name].tobytes()),
+    "skops": lambda self, node, name: from_skops(self._take(name).tobytes()),
     "tensor": Decoder._tensor,
     "tuple": lambda self, node, elements: tuple(self.decode(elements)),
 }
+
+
+def _shaped(array: Any, shape: list) -> Any:
+    """Return an array or tensor in the shape that a file tells."""
+    array = array.reshape(tuple(shape))
+    if 0 in array.shape and max(array.shape) > _LONGEST:
+        raise ValueError(
+            f"The file has an array of shape {tuple(shape)}, without one number. It "
+            f"was not written by skfsl."
+        )
+    return array
 
 
 def _without_modules(cls: type, state: dict) -> dict:

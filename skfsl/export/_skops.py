@@ -1,6 +1,8 @@
 """scikit-learn's own estimators, by skops; and what is refused."""
 
+import io
 import types
+import zipfile
 from typing import Any
 
 __all__ = ["from_skops", "refusal", "to_skops"]
@@ -43,11 +45,11 @@ def to_skops(estimator: Any, where: str) -> bytes:
     ValueError
         If it holds types that skops does not trust.
     """
-    io = _skops_io(f"To save {where}, a {type(estimator).__name__},")
+    skops = _skops_io(f"To save {where}, a {type(estimator).__name__},")
     try:
-        content = io.dumps(estimator)
-        untrusted = io.get_untrusted_types(data=content)
-    except io.exceptions.UnsupportedTypeException:
+        content = skops.dumps(estimator)
+        untrusted = skops.get_untrusted_types(data=content)
+    except skops.exceptions.UnsupportedTypeException:
         raise refusal(estimator, where)
     if untrusted:
         error = refusal(estimator, where)
@@ -63,17 +65,25 @@ def from_skops(content: bytes) -> Any:
     ------
     ImportError
         If skops is not installed.
+    ValueError
+        If they are compressed, which `to_skops` does not do: little may become much.
     skops.io.exceptions.UntrustedTypesFoundException
         If they are made to hold types that are not to be trusted.
     """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(file.file_size for file in archive.infolist()) > len(content):
+            raise ValueError(
+                "The file has a step of scikit-learn that is larger than it. It was "
+                "not written by skfsl."
+            )
     return _skops_io("To load a step of scikit-learn").loads(content, trusted=[])
 
 
 def _skops_io(purpose: str) -> Any:
     try:
-        from skops import io
+        import skops.io
     except ModuleNotFoundError:
         raise ImportError(
             f"{purpose} skops is needed: python -m pip install 'skfsl[save]'."
         )
-    return io
+    return skops.io

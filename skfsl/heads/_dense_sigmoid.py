@@ -110,7 +110,7 @@ class _DenseSigmoid(nn.Module):
         # Its softplus is 4 / d.
         start = torch.full((embedding_dim,), 4 / embedding_dim).expm1().log()
         if not non_negative:
-            start = torch.normal(0.0, 0.2, (embedding_dim,))
+            start = torch.empty(embedding_dim).normal_(0.0, 0.2)
         self.weight = nn.Parameter(start)
         self.bias = nn.Parameter(torch.normal(0.5, 0.01, (1,)))
 

@@ -29,6 +29,7 @@ from skfsl.utils._parts import Part, part_from_name
 __all__ = [
     "PARTS",
     "SiameseModule",
+    "asks_for_shape",
     "behind_encoder",
     "build_encoder",
     "build_loss",
@@ -205,7 +206,7 @@ def _make_encoder(encoder: Any, input_shape: tuple[int, ...]) -> nn.Module:
             f"The 'encoder' parameter must be a name, an encoder of skfsl.encoders, a "
             f"torch.nn.Module or a callable that makes one. Got {encoder!r} instead."
         )
-    module = encoder(input_shape) if _asks_for_shape(encoder) else encoder()
+    module = encoder(input_shape) if asks_for_shape(encoder) else encoder()
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"The callable given as encoder must return a torch.nn.Module. "
@@ -222,7 +223,7 @@ def _choose_encoder(input_shape: tuple[int, ...]) -> Part:
     return Conv4() if blocks >= 4 else ConvNet(max(1, blocks))
 
 
-def _asks_for_shape(factory: Callable) -> bool:
+def asks_for_shape(factory: Callable) -> bool:
     """Whether a factory has a positional parameter without a default."""
     try:
         parameters = inspect.signature(factory).parameters.values()

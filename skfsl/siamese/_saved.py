@@ -1,5 +1,6 @@
 """A trained network as numbers, and the network of them."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from skfsl.encoders import TorchvisionBackbone
 from skfsl.siamese._learn import OPTIMIZERS
 from skfsl.siamese._module import (
     SiameseModule,
+    asks_for_shape,
     build_encoder,
     build_loss,
     describe_network,
@@ -16,7 +18,9 @@ from skfsl.siamese._module import (
     resolve_part,
 )
 from skfsl.siamese._net import SiameseNet
+from skfsl.siamese._planned import check_plan, check_same
 from skfsl.siamese._whitening import Whitening
+from skfsl.utils._parts import Part
 from skfsl.utils._random import seeded
 
 __all__ = ["net_from_numbers", "net_to_numbers"]
@@ -78,23 +82,28 @@ def net_from_numbers(transformer: Any, numbers: dict) -> SiameseNet:
         If the weights are not those of the network that the parameters describe.
     """
     weights, about = numbers["weights"], numbers["module"]
+    width, n_classes = about["embedding_dim"], max(1, len(numbers["loss_labels"]))
+    head_part: Any = resolve_part(transformer.head, "head")
     with seeded(0, torch.device("cpu")):
-        encoder = _encoder_without_weights(transformer)
-        head: Any = resolve_part(transformer.head, "head")
-        head = head.build(about["embedding_dim"])
+        _check_encoder(transformer, weights)
+        check_plan(lambda: head_part.build(width), weights, f"{head_part!r}", "head.")
+        head = head_part.build(width)
+        encoder = _encoder_without_weights(transformer).cpu()
         module: Any = SiameseModule(encoder, _projection(weights), head)
-        loss = build_loss(
-            transformer.loss, head, about["embedding_dim"],
-            max(1, len(numbers["loss_labels"])),
-        )  # fmt: skip
+
+        def make_loss():
+            return build_loss(transformer.loss, head, width, n_classes)
+
+        what = f"loss={transformer.loss!r}"
+        check_plan(make_loss, numbers["loss"], what, "loss.")
         net = SiameseNet(
-            module, loss, sampler=None, rng=None, stages=[], dtype=torch.float32,
+            module, make_loss(), sampler=None, rng=None, stages=[], dtype=torch.float32,
             optimizer=OPTIMIZERS.get(transformer.optimizer, transformer.optimizer),
             lr=transformer.lr, optimizer__weight_decay=transformer.weight_decay,
             callbacks=[], device="cpu", verbose=int(transformer.verbose),
         ).initialize()  # fmt: skip
     _take_up(module, weights, f"encoder={transformer.encoder!r} and its head")
-    _take_up(net.criterion_, numbers["loss"], f"loss={transformer.loss!r}")
+    _take_up(net.criterion_, numbers["loss"], what)
     vars(module).update(about)
     vars(module.encoder).update(numbers["encoder"])
     net.loss_labels = numbers["loss_labels"]
@@ -115,14 +124,27 @@ def _check_description(transformer: Any, module: Any) -> None:
             )
 
 
+def _check_encoder(transformer: Any, weights: dict) -> None:
+    """Check that the encoder takes weights, where its size is told by the file."""
+    given, what = transformer.encoder, f"encoder={transformer.encoder!r}"
+    ours = isinstance(given, str | Part)
+    if ours and transformer.input_shape_[0] > sum(map(torch.numel, weights.values())):
+        raise ValueError(
+            f"The samples have {transformer.input_shape_[0]} channels or columns, and "
+            f"{what} fewer weights. The file was not written by skfsl."
+        )
+    if ours or asks_for_shape(given):
+        build = partial(_encoder_without_weights, transformer)
+        check_plan(build, weights, what, "encoder.", ours=ours)
+
+
 def _encoder_without_weights(transformer: Any) -> nn.Module:
     encoder, shape = transformer.encoder, transformer.input_shape_
-    if isinstance(encoder, str) and encoder == "auto":
-        return build_encoder(encoder, shape).cpu()
-    part = encoder_part(encoder, transformer.weights)
-    if isinstance(part, TorchvisionBackbone):
-        return part.build(shape, load=False)
-    return build_encoder(part, shape).cpu()
+    if not (isinstance(encoder, str) and encoder == "auto"):
+        encoder = encoder_part(encoder, transformer.weights)
+    if isinstance(encoder, TorchvisionBackbone):
+        return encoder.build(shape, load=False)
+    return build_encoder(encoder, shape)
 
 
 def _projection(weights: dict) -> nn.Module:
@@ -137,19 +159,5 @@ def _projection(weights: dict) -> nn.Module:
 
 
 def _take_up(module: nn.Module, weights: dict, what: str) -> None:
-    mine = module.state_dict()
-    differing = sorted(
-        name
-        for name in {*mine, *weights}
-        if name not in mine
-        or name not in weights
-        or mine[name].shape != weights[name].shape
-        or mine[name].dtype != weights[name].dtype
-    )
-    if differing:
-        raise ValueError(
-            f"The trained weights are not those of {what}: {len(differing)} differ in "
-            f"name, shape or dtype, {differing[0]!r} for one. Set the parameters to "
-            f"what they were in fit, and give the encoder that was trained."
-        )
+    check_same(module.state_dict(), weights, what)
     module.load_state_dict(weights)

@@ -21,7 +21,7 @@ from skfsl import (
     SiameseClassifier,
     SiameseTransformer,
 )
-from skfsl.encoders import MLP, TorchvisionBackbone
+from skfsl.encoders import MLP, ConvNet, TorchvisionBackbone
 from skfsl.heads import CosineHead, LearnedNormsHead, MixedNormsHead
 from skfsl.siamese import Stage
 from skfsl.utils._parts import Part
@@ -162,7 +162,11 @@ def test_every_head_is_saved(head, path):
     assert loaded.metric_ == transformer.metric_
 
 
-@pytest.mark.parametrize("encoder", ["auto", "conv4", "conv_net", "res_net"])
+@pytest.mark.parametrize(
+    # Covariance pooling has buffers that no state_dict shows.
+    "encoder",
+    ["auto", "conv4", ConvNet(2, pooling="covariance"), "res_net"],
+)
 def test_encoders_by_name_are_saved(encoder, path):
     images = np.repeat(np.repeat(IMAGES, 2, axis=1), 2, axis=2)
     transformer = SiameseTransformer(
@@ -277,6 +281,13 @@ def test_columns_in_memory_order_are_kept(path):
     assert_same_answers(model, loaded)
 
 
+def test_arrays_of_foreign_bytes_in_memory_order_are_kept(path):
+    array = np.asfortranarray(np.arange(6, dtype=">f8").reshape(2, 3))
+    loaded = trip(PrototypeClassifier(unknown_label=array), path).unknown_label
+    np.testing.assert_array_equal(loaded, array)
+    assert loaded.flags.f_contiguous
+
+
 def test_one_metric_stays_one_object(path):
     metric = siamese().fit(X, Y)
     model = SiameseClassifier(FrozenEstimator(metric)).fit(X, Y)
@@ -313,6 +324,18 @@ def test_a_function_that_makes_the_encoder_is_asked_for(path):
     with pytest.raises(ValueError, match="own, linear_encoder"):
         skfsl.load(path)
     loaded = skfsl.load(path, encoder=linear_encoder)
+    np.testing.assert_array_equal(model.transform(X), loaded.transform(X))
+
+
+def test_an_encoder_of_ones_own_may_read_its_numbers(path):
+    def encoder(shape):
+        net = torch.nn.Linear(shape[0], 3)
+        assert net.weight.abs().max().item() < 1
+        return net
+
+    model = siamese(encoder=encoder).fit(X, Y)
+    skfsl.save(model, path)
+    loaded = skfsl.load(path, encoder=encoder)
     np.testing.assert_array_equal(model.transform(X), loaded.transform(X))
 
 
