@@ -38,7 +38,6 @@ from sklearn.preprocessing import FunctionTransformer, normalize
 from sklearn.svm import SVC
 
 from skfsl import PrototypeClassifier, SiameseTransformer
-from skfsl.exceptions import FineTuningWarning
 from skfsl.images import read_images
 from skfsl.model_selection import RepeatedClassKFold, compare_few_shot
 
@@ -87,10 +86,8 @@ class Photos:
         some = {"max_epochs": self.args.epochs} if self.args.epochs else {}
         some |= settings
         siamese, start = self.siamese(random_state=seed, **some), time.perf_counter()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            siamese.fit(self.paths[base], self.y[base])
-        kept = any(issubclass(w.category, FineTuningWarning) for w in caught)
+        siamese.fit(self.paths[base], self.y[base])
+        kept = siamese.history_[0].get("kept")
         print(
             f"  trained on {len(base)} photos of {len(np.unique(self.y[base]))} "
             f"classes, seed {seed}: {len(siamese.history_)} epochs in "

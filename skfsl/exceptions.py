@@ -25,7 +25,7 @@ class CollapseWarning(UserWarning):
 
 
 class FineTuningWarning(UserWarning):
-    """Fine-tuning did not beat the pretrained encoder, which is kept."""
+    """Stages of one's own did not beat the pretrained encoder, which is kept."""
 
 
 class StaleSupportError(ValueError):

@@ -146,7 +146,7 @@ def learn(estimator, X, y, *, reset, module, groups=None):
         net.settle()
         if work.max_epochs:
             watch.check(net)
-            _tell_of_start(net.start)
+            _tell_of_start(work, net.start)
     past = [] if reset else estimator.history_
     work.device_, work.net_, work.history_ = device, net, [*past, *net.epochs()]
     work.fit_id_ = _digest(net.module_)
@@ -305,16 +305,24 @@ def _make_net(estimator, work, module, loss, sampler, rng, stages, data):
     return net, close
 
 
-def _tell_of_start(start):
-    if start and start["kept"]:
+def _tell_of_start(work, start):
+    if not (start and start["kept"]):
+        return
+    message = (
+        f"Fine-tuning did not beat the pretrained encoder on the classes held out "
+        f"(validation accuracy {start['valid_accuracy']:.3f}), so its embeddings are "
+        f"kept, whitened."
+    )
+    if work.schedule != "auto":
         warnings.warn(
-            f"Fine-tuning did not beat the pretrained encoder on the classes held out "
-            f"(validation accuracy {start['valid_accuracy']:.3f}), so its embeddings "
-            f"are kept, whitened. Choose other stages by 'schedule'; max_epochs=0 "
-            f"takes the encoder as it is, not whitened.",
+            f"{message} Choose other stages by 'schedule'; max_epochs=0 takes the "
+            f"encoder as it is, not whitened.",
             FineTuningWarning,
             stacklevel=outside(),
         )
+    # By default it is ordinary, and there is nothing to be done about it.
+    elif work.verbose:
+        print(message, flush=True)
 
 
 def _make_validation(work, samples, codes, rng):

@@ -159,7 +159,8 @@ class SiameseTransformer(
     history_ : list of dict
         One a trained epoch, those of `partial_fit` behind those of `fit`: "epoch",
         "train_loss", "valid_accuracy" (where classes were held out), "lr" and "dur"
-        in seconds; of stages "stage", and as epoch 0 what they started from.
+        in seconds; of stages "stage", and as epoch 0 what they started from, with
+        "kept": whether no epoch beat it.
     fit_id_ : str
         Changes when the weights do, or what compares embeddings.
     device_ : torch.device

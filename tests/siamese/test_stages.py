@@ -328,6 +328,26 @@ class TestStart:
         assert not start["kept"]
         assert max(row["valid_accuracy"] for row in trained) > start["valid_accuracy"]
 
+    def test_by_default_it_is_told_of_by_verbose_only(self, capsys):
+        # Whitened, they are told apart without an error: there is nothing to beat.
+        centres = np.repeat(np.eye(50), 4, axis=0)
+        X = centres + 1e-3 * RNG.normal(size=centres.shape)
+        params = {"X": X, "y": MANY, "encoder": nn.Identity()}
+        params["encoder"].pretrained = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = fit("auto", **params, verbose=1)
+            last = capsys.readouterr().out.splitlines()[-1]
+            fit("auto", **params)
+        assert model.history_[0]["kept"]
+        assert last.startswith("Fine-tuning did not beat the pretrained encoder")
+        assert last.endswith(
+            "(validation accuracy 1.000), so its embeddings are kept, whitened."
+        )
+        assert not capsys.readouterr().out
+        with pytest.warns(FineTuningWarning, match="Choose other stages"):
+            fit("staged", **params)
+
     def test_without_classes_held_out_there_is_none(self):
         assert fit([Stage(1)]).history_[0]["epoch"] == 1
 
