@@ -95,7 +95,7 @@ class SupportLog:
             store = FolderStore(store)
         self._store = store
         self._lock = threading.RLock()
-        self._n_bytes = 0
+        self._n_bytes = self._n_changes = 0
         try:
             snapshot, records = self._store.replay()
             if snapshot is None:
@@ -109,6 +109,7 @@ class SupportLog:
                 change = _decoded(record)
                 getattr(self.model, change["method"])(*change["args"], **change["kw"])
                 self._n_bytes += len(record)
+                self._n_changes += 1
         except BaseException:
             self._store.close()
             raise
@@ -205,13 +206,22 @@ class SupportLog:
         with self._lock:
             snapshot = bytes(to_bytes(self.model))
             self._store.compact(snapshot)
-            self._size, self._n_bytes = len(snapshot), 0
+            self._size, self._n_bytes, self._n_changes = len(snapshot), 0, 0
             self._settings = _settings(self.model)
         return self
 
     def close(self) -> None:
         """Let another process open the log."""
         self._store.close()
+
+    def __repr__(self) -> str:
+        store = getattr(self._store, "folder", self._store)
+        where = str(store) if isinstance(store, os.PathLike) else store
+        n_classes = len(getattr(self.model, "classes_", ()))
+        return (
+            f"SupportLog({where!r}): {type(self.model).__name__} of {n_classes} "
+            f"classes, {self._n_changes} changes since the snapshot"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -232,6 +242,7 @@ class SupportLog:
             self._store.append(record)
             _take_over(self.model, aside)
             self._n_bytes += len(record)
+            self._n_changes += 1
             if self._n_bytes > max(_LEAST, self._size):
                 try:
                     self.compact()

@@ -100,6 +100,27 @@ def test_a_log_that_is_opened_again_has_all_that_was_acknowledged(name, store):
         assert type(log.model) is type(model)
 
 
+def test_its_repr_says_where_it_is_and_what_has_come(store):
+    def said(log, n_classes, n_changes):
+        text = f"of {n_classes} classes, {n_changes} changes since the snapshot"
+        return repr(log).startswith("SupportLog(") and repr(log).endswith(text)
+
+    with SupportLog(store(), fitted(MODELS["pipeline"])) as log:
+        assert said(log, 10, 0)
+        log.partial_fit(X[:1], ["new"]).forget("class a").partial_fit(X[:1], ["b"])
+        assert said(log, 11, 3)
+    assert said(log, 11, 3)  # closed
+    with SupportLog(store()) as log:
+        assert said(log, 11, 3)
+        assert "FewShotPipeline" in repr(log)
+        assert said(log.compact(), 11, 0)
+
+
+def test_its_repr_names_the_folder(tmp_path):
+    with SupportLog(tmp_path / "log", fitted()) as log:
+        assert repr(log).startswith(f"SupportLog({str(tmp_path / 'log')!r}): Prototype")
+
+
 def test_weights_of_samples_are_kept(store):
     with SupportLog(store(), fitted()) as log:
         log.partial_fit(X[:2], ["new", "new"], sample_weight=[1.0, 3.0])
