@@ -1,18 +1,12 @@
 """The search for neighbors, which two methods of a classifier are."""
 
-import numpy as np
 from scipy import sparse
-from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier
 
 from skfsl.support._neighbor_index import by_index
-from skfsl.support._open_set import LeftOut, choose_rows
 from skfsl.utils._scores import unit_rows
 
-__all__ = ["kneighbors", "kneighbors_graph", "nearest_left_out"]
-
-# Distances that are in memory at a time.
-_BLOCK = 2**22
+__all__ = ["kneighbors", "kneighbors_graph"]
 
 
 def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
@@ -93,50 +87,3 @@ def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
     """
     snapshot = self._reader(X)
     return KNeighborsClassifier.kneighbors_graph(snapshot, X, n_neighbors, mode)
-
-
-def nearest_left_out(classifier, *, rows: np.ndarray | None = None) -> LeftOut:
-    """Score stored samples by the nearest other sample of each class.
-
-    Parameters
-    ----------
-    classifier : KNeighborsClassifier
-        One that no writer changes.
-    rows : ndarray of shape (n_rows,), dtype=intp, default=None
-        The samples that are left out. None: of classes that the metric was not
-        trained on, thousands at most.
-
-    Raises
-    ------
-    ValueError
-        If its support set is not one that samples can be left out of.
-    """
-    support = classifier._support
-    if support is None:
-        raise ValueError(
-            f"reject={classifier.reject!r} leaves stored samples out, which trees, "
-            f"sparse data and precomputed distances do not allow. Set threshold=, or "
-            f"reject=None."
-        )
-    X, own = support.samples.columns[0], support.positions
-    if rows is None:
-        rows = choose_rows(classifier._learnt()[own])
-    order = np.argsort(own, kind="stable")
-    starts = np.searchsorted(own[order], np.arange(len(support.labels)))
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    stored = X[order]
-    scores = np.empty((len(rows), len(starts)))
-    size = max(1, _BLOCK // len(X))
-    for start in range(0, len(rows), size):
-        block = rows[start : start + size]
-        distances = pairwise_distances(
-            X[block], stored, metric=classifier.effective_metric_,
-            **classifier.effective_metric_params_,
-        ).astype(np.float64, copy=False)  # fmt: skip
-        distances[np.arange(len(block)), place[block]] = np.inf
-        nearest = np.minimum.reduceat(distances, starts, axis=1)
-        scores[start : start + size] = -nearest
-    # Of a class without another sample nothing is near, and nothing is known.
-    scores[np.isinf(scores)] = np.nan
-    return LeftOut(scores, own[rows])

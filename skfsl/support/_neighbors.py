@@ -11,10 +11,11 @@ from skfsl.support._episodes import score_by_neighbors
 from skfsl.support._ids import SampleIds, check_ids
 from skfsl.support._labels import Labels, check_declared
 from skfsl.support._neighbor_index import index_of
-from skfsl.support._neighbor_search import (
-    kneighbors,
-    kneighbors_graph,
+from skfsl.support._neighbor_search import kneighbors, kneighbors_graph
+from skfsl.support._neighbors_left_out import (
+    familiar_left_out,
     nearest_left_out,
+    nearest_to_others,
 )
 from skfsl.support._open_set import answer
 from skfsl.support._sklearn_neighbors import (
@@ -193,6 +194,8 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
     kneighbors = kneighbors
     kneighbors_graph = kneighbors_graph
     _left_out = nearest_left_out
+    _familiar_left_out = familiar_left_out
+    _suspects = nearest_to_others
     _fit_X = of_support("_fit_X", lambda support: support.samples.columns[0])
     _y = of_support("_y", lambda support: support.positions)
 

@@ -237,6 +237,10 @@ class SupportMixin:
         """Return how familiar stored samples are to the support set without them."""
         return Familiar.of(self._left_out())
 
+    def _suspects(self):
+        """Return positions of samples that may be nearer to another class: all."""
+        return np.arange(len(self._support.positions))
+
     def _learnt(self):
         """Tell which classes the metric was not trained on: bool, (n_classes,)."""
         trained = self.__dict__.get("_trained_classes_")

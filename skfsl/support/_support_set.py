@@ -241,6 +241,8 @@ class NeighborSet(_SupportSet):
         self.fitted_with = fitted_with
         self.ids = SampleIds.of(None, len(samples)) if ids is None else ids
         self._cache: dict = {}
+        # How near stored samples are to all others, of this state or an earlier one.
+        self.left_out: Any = None
 
     def __reduce__(self) -> tuple:
         state = (self.labels, self.samples, self.all_unit, self.fitted_with, self.ids)
@@ -269,6 +271,7 @@ class NeighborSet(_SupportSet):
         grown = NeighborSet(
             labels, samples, self.all_unit and all_unit, self.fitted_with, all_ids
         )
+        grown.left_out = self.left_out
         return self._hand_on(grown, lambda index: index.append(X))
 
     def _cut(self, labels, kept, stays) -> "NeighborSet":

@@ -18,7 +18,9 @@ def suspicious_support(self: Any) -> Bunch:
 
     Each sample is left out and scored as a query against the others, so that it does
     not speak for itself. Nearest of all to another class are first: labels to look at.
-    Classes that the metric was trained on are no exception.
+    Classes that the metric was trained on are no exception. Neighbors compare all
+    pairs of samples: of 100,000 of 64 features in about a minute on one core.
+    `max_per_class` bounds it.
 
     Returns
     -------
@@ -36,12 +38,14 @@ def suspicious_support(self: Any) -> Bunch:
     snapshot = self._checked_reader(None)
     support = snapshot._support
     check_has_samples(support, "suspicious_support")
-    own, classes = support.positions, snapshot.classes_
+    suspects, classes = snapshot._suspects(), snapshot.classes_
+    own = support.positions[suspects]
     nearer, margin = np.empty_like(own), np.empty(len(own))
     size = max(1, _BLOCK // len(classes))
     for start in range(0, len(own), size):
         rows = np.arange(start, min(start + size, len(own)))
-        scores, at = snapshot._left_out(rows=rows).scores, np.arange(len(rows))
+        scores = snapshot._left_out(rows=suspects[rows]).scores
+        at = np.arange(len(rows))
         mine = scores[at, own[rows]]  # NaN where it is alone
         scores[at, own[rows]] = -np.inf
         nearer[rows] = scores.argmax(axis=1)
@@ -49,7 +53,7 @@ def suspicious_support(self: Any) -> Bunch:
     found = np.flatnonzero(margin > 0)
     found = found[np.argsort(-margin[found], kind="stable")]
     return Bunch(
-        id=support.ids.values[found],
+        id=support.ids.values[suspects[found]],
         label=classes[own[found]],
         nearer=classes[nearer[found]],
         margin=margin[found],
