@@ -51,6 +51,22 @@ def test_ci_takes_its_command_from_the_readme():
     assert shlex.split(found.stdout)[:4] == ["python", "-m", "pip", "install"]
 
 
+def test_extras_are_named_alike_and_there_are_such():
+    extras = (ROOT / "pyproject.toml").read_text("utf-8")
+    for folder in ("docs", "examples", "skfsl"):
+        for path in (ROOT / folder).rglob("*.*"):
+            if path.suffix not in (".md", ".py", ".rst") or "generated" in path.parts:
+                continue
+            text = path.read_text("utf-8")
+            found = re.finditer(r"pip install[\Wf]*(\W)skfsl\[([a-z,]+)\](\W)", text)
+            for before, names, after in (match.groups() for match in found):
+                # Without quotes some shells look for files.
+                assert before == after, f"{path}: {names}"
+                assert before in "\"'", f"{path}: {names}"
+                for name in names.split(","):
+                    assert f"\n{name} = [" in extras, f"{path}: {name}"
+
+
 def test_links_of_the_readme_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert "://" in target or (ROOT / target).exists(), target

@@ -222,7 +222,7 @@ def _read_ink(file):
     except ImportError as error:
         raise ImportError(
             "Reading pictures requires Pillow. Install it with "
-            "`pip install skfsl[images]`."
+            "`pip install 'skfsl[images]'`."
         ) from error
     with Image.open(file) as image:
         return 255 - np.asarray(image.convert("L"))

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-__all__ = ["RESIZES", "find_fault", "import_pillow", "read_image"]
+__all__ = ["RESIZES", "fault", "find_fault", "import_pillow", "read_image"]
 
 # How a picture comes to a size that is not its own.
 RESIZES = ("pad", "crop", "squash")
@@ -44,7 +44,7 @@ def import_pillow() -> Any:
     except ImportError as error:
         raise ImportError(
             "Reading image files requires Pillow. Install it with `pip install "
-            "skfsl[images]`."
+            "'skfsl[images]'`."
         ) from error
     return Image
 

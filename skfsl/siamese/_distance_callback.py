@@ -84,9 +84,9 @@ class DistanceMatrixCallback(Callback):
 
     Notes
     -----
-    Drawing needs matplotlib: ``pip install skfsl[plot]``. Where classes are held out to
-    validate, the weights kept are those of the best epoch, and the last matrix is that
-    of the last one.
+    Drawing needs matplotlib: ``pip install "skfsl[plot]"``. Where classes are held out
+    to validate, the weights kept are those of the best epoch, and the last matrix is
+    that of the last one.
 
     Examples
     --------

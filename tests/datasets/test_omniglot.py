@@ -155,7 +155,7 @@ def test_missing_pillow_is_told_with_its_remedy(folder, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_pillow)
-    with pytest.raises(ImportError, match=r"pip install skfsl\[images\]"):
+    with pytest.raises(ImportError, match=r"pip install 'skfsl\[images\]'"):
         load_omniglot(folder)
 
 

@@ -79,7 +79,7 @@ def picture():
 def made(tmp_path_factory):
     """Return a folder of make_model.py: six colors, a metric of others."""
     for module in ("fastapi", "uvicorn", "python_multipart", "PIL"):
-        pytest.importorskip(module, reason="examples/serving: pip install .[serving]")
+        pytest.importorskip(module, reason="pip install 'skfsl[serving]'")
     root = tmp_path_factory.mktemp("serving")
     rng = np.random.default_rng(0)
     others = {f"other {i}": rng.integers(20, 230, 3) for i in range(12)}

@@ -192,5 +192,5 @@ def test_pixels_of_unknown_range_are_refused(tmp_path, values, reason):
 def test_without_pillow_the_error_names_the_extra(tmp_path, monkeypatch):
     plain("RGB", "red").save(tmp_path / "a.png")
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    with pytest.raises(ImportError, match=r"pip install skfsl\[images\]"):
+    with pytest.raises(ImportError, match=r"pip install 'skfsl\[images\]'"):
         read_images([tmp_path / "a.png"])

@@ -221,7 +221,7 @@ def test_missing_matplotlib_is_told_with_its_remedy(monkeypatch, data):
         lambda: DistanceMatrixDisplay.from_distances(np.eye(2), [0, 1]),
         display.plot,
     ):
-        with pytest.raises(ImportError, match=r"pip install skfsl\[plot\]"):
+        with pytest.raises(ImportError, match=r"pip install 'skfsl\[plot\]'"):
             act()
 
 

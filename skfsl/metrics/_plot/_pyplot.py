@@ -27,6 +27,7 @@ def import_pyplot(caller: str) -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            f"{caller} requires matplotlib. Install it with `pip install skfsl[plot]`."
+            f"{caller} requires matplotlib. Install it with "
+            f"`pip install 'skfsl[plot]'`."
         ) from error
     return plt
