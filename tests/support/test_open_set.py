@@ -24,22 +24,8 @@ SMALL = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def data():
-    """Eight well-apart classes of six examples, and queries of four more."""
-    rng = np.random.default_rng(0)
-    centres = 6 * rng.normal(size=(12, 8))
-    y = np.repeat(np.arange(12), 12)
-    X = centres[y] + rng.normal(size=(len(y), 8))
-    first = np.tile(np.arange(12) < 6, 12)
-    known = y < 8
-    support, queries = first & known, ~first
-    return X[support], y[support], X[queries], np.where(known, y, -1)[queries]
-
-
-@pytest.fixture(scope="module")
-def metric(data):
-    X, y, *_ = data
-    return FrozenEstimator(SiameseTransformer(**SMALL).fit(X + 90, y))
+def data(open_set):
+    return open_set(6, n_queries=6)
 
 
 def largest_difference(a, b):
