@@ -67,7 +67,8 @@ def to_onnx(
     `predict_proba`; and "embeddings", float32 of shape (n, embedding_dim): what a
     support set is made of. Of a transformer alone there is only the last.
 
-    All is computed in float32, whatever the `precision` of the transformer.
+    All is computed in float32, whatever the `precision` of the transformer. A query is
+    compared with all examples, whatever the `shortlist` of a SiameseClassifier.
 
     Examples
     --------
