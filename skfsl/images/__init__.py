@@ -1,11 +1,9 @@
 """Image files in: which X are files, reading them fast, keeping what was read."""
 
-from skfsl.images._cache import ImageCache as ImageCache
 from skfsl.images._decode import Progress as Progress
 from skfsl.images._decode import decode as decode
 from skfsl.images._decode import raise_or_warn as raise_or_warn
 from skfsl.images._decode_image import decode_image
-from skfsl.images._files import ImageFiles as ImageFiles
 from skfsl.images._files import as_files as as_files
 from skfsl.images._files import is_files as is_files
 from skfsl.images._read import RESIZES as RESIZES

@@ -10,7 +10,7 @@ from torch import nn
 from skfsl.images import ImageRows
 from skfsl.siamese._views import mean_over_views
 
-__all__ = ["Batches", "Staged", "embed", "to_tensor"]
+__all__ = ["Batches", "Staged", "autocast", "embed", "to_tensor"]
 
 # Elements of a batch at inference. Large activations fall out of the caches and are
 # given back to the kernel at each step: on CPUs small batches are the faster ones.

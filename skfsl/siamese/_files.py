@@ -21,10 +21,10 @@ from skfsl.siamese._module import encoder_part
 from skfsl.utils._sklearn_private import _safe_indexing, validate_parameter_constraints
 from skfsl.utils._validation import check_samples
 
-__all__ = ["SETTINGS", "apply_to_samples", "read_training_data"]
+__all__ = ["apply_to_samples", "read_training_data"]
 
 # The parameters of the transformer that concern files only.
-SETTINGS = ("image_size", "resize", "on_error", "cache", "memory_budget")
+_SETTINGS = ("image_size", "resize", "on_error", "cache", "memory_budget")
 
 # Where neither the user nor the encoder names a size: that of few-shot benchmarks.
 _DEFAULT_SIZE = 84
@@ -154,8 +154,8 @@ def _size(estimator: Any, reset: bool) -> tuple[int, int]:
     """Return (height, width) of the images that files are made into."""
     # They may have been set since `fit`.
     validate_parameter_constraints(
-        {name: estimator._parameter_constraints[name] for name in SETTINGS},
-        {name: getattr(estimator, name) for name in SETTINGS},
+        {name: estimator._parameter_constraints[name] for name in _SETTINGS},
+        {name: getattr(estimator, name) for name in _SETTINGS},
         caller_name=type(estimator).__name__,
     )
     if not reset:

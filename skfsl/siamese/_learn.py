@@ -146,7 +146,7 @@ def learn(estimator, X, y, *, reset, module, groups=None):
         net.settle()
         if work.max_epochs:
             watch.check(net)
-            _tell_of_start(work, net.start)
+            _tell_of_start(work, net.start, fresh)
     past = [] if reset else estimator.history_
     work.device_, work.net_, work.history_ = device, net, [*past, *net.epochs()]
     work.fit_id_ = _digest(net.module_)
@@ -305,13 +305,13 @@ def _make_net(estimator, work, module, loss, sampler, rng, stages, data):
     return net, close
 
 
-def _tell_of_start(work, start):
+def _tell_of_start(work, start, fresh):
     if not (start and start["kept"]):
         return
+    before = "the pretrained encoder, whitened," if fresh else "what there was before"
     message = (
-        f"Fine-tuning did not beat the pretrained encoder on the classes held out "
-        f"(validation accuracy {start['valid_accuracy']:.3f}), so its embeddings are "
-        f"kept, whitened."
+        f"Fine-tuning did not beat {before} on the classes held out (validation "
+        f"accuracy {start['valid_accuracy']:.3f}): it is kept as it was."
     )
     if work.schedule != "auto":
         warnings.warn(

@@ -41,7 +41,7 @@ class StageLoop:
         self.stages = stages
         # Where the training is: the stage, and the epochs before it.
         self.stage = self.n_before = 0
-        # What a fine-tuning starts from, as a row of the history.
+        # What a fine-tuning starts from, a row of the history; {} until it is scored.
         self.start: dict | None = None
         # Embeddings of the training samples by the encoder, as long as it is as it is.
         self.embeddings: torch.Tensor | None = None

@@ -341,12 +341,17 @@ class TestStart:
             fit("auto", **params)
         assert model.history_[0]["kept"]
         assert last.startswith("Fine-tuning did not beat the pretrained encoder")
-        assert last.endswith(
-            "(validation accuracy 1.000), so its embeddings are kept, whitened."
-        )
+        assert last.endswith("(validation accuracy 1.000): it is kept as it was.")
         assert not capsys.readouterr().out
         with pytest.warns(FineTuningWarning, match="Choose other stages"):
             fit("staged", **params)
+
+    def test_of_going_on_it_is_what_there_was_before(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FineTuningWarning)
+            model = fit([Stage(1, lr=1e-8, trainable=0.0)], X_MANY, MANY)
+        with pytest.warns(FineTuningWarning, match="did not beat what there was"):
+            model.partial_fit(X_MANY, MANY + 50)
 
     def test_without_classes_held_out_there_is_none(self):
         assert fit([Stage(1)]).history_[0]["epoch"] == 1
