@@ -23,7 +23,7 @@ __all__ = ["ImageCache"]
 # Changes when the same file would be decoded into other pixels.
 _VERSION = 1
 _WAIT = 600.0  # seconds for another process to write a block
-_TRY = 0.5  # of these at a time: SQLite waits deaf to Ctrl-C
+_TRY = 0.2  # of these at a time: SQLite waits deaf to Ctrl-C
 _COLUMNS = "path = ? AND box = ? AND size = ? AND mtime_ns = ?"
 
 
@@ -54,7 +54,7 @@ class ImageCache:
     resize : str
         How pictures came to this size.
     check : callable
-        Called every half second while another process writes; what it raises ends
+        Called now and again while another process writes; what it raises ends
         the waiting.
 
     Raises
