@@ -28,8 +28,17 @@ def shadow(estimator: BaseEstimator, *, fitted: bool) -> BaseEstimator:
 
 
 def publish(estimator: BaseEstimator, work: BaseEstimator) -> None:
-    """Give `estimator` the fitted state of `work`, whole, in one step."""
-    estimator.__dict__ = {**_unfitted(estimator.__dict__), **work.__dict__}
+    """Give `estimator` the fitted state of `work`, whole, in one step.
+
+    Its parameters stay as they are: they may have been set since `work` was made.
+    """
+    state = {k: v for k, v in work.__dict__.items() if "_" in (k[0], k[-1])}
+    # Keeps what is replaced alive, so that nothing is torn down in between.
+    before = estimator.__dict__.copy()
+    if all(key in state for key in before if key.endswith("_")):
+        estimator.__dict__.update(state)
+    else:
+        estimator.__dict__ = {**_unfitted(before), **state}
 
 
 def _unfitted(state: dict) -> dict:

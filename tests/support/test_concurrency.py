@@ -10,6 +10,7 @@ import pytest
 from sklearn.base import clone
 
 from skfsl.support import KNeighborsClassifier, PrototypeClassifier, _neighbor_index
+from skfsl.support._labels import check_unknown_label
 
 D = 8
 CLASSIFIERS = [
@@ -161,6 +162,30 @@ def test_writers_wait_for_each_other(clf, rng):
         np.testing.assert_allclose(clf.prototypes_[at], expected)
     else:
         assert clf.n_samples_fit_ == 1 + 8 * 25
+
+
+@pytest.mark.parametrize("method", ["partial_fit", "forget", "calibrate"])
+@pytest.mark.parametrize("clf", CLASSIFIERS[::3])
+def test_what_is_set_beside_a_writer_is_kept(clf, method, rng, monkeypatch):
+    X, y = rng.normal(size=(12, D)), np.arange(12) % 3
+    clf = clone(clf).set_params(unknown_label=-1).fit(X, y)
+    check = "skfsl.support._support_mixin.check_unknown_label"
+    plain = check_unknown_label
+
+    def in_the_middle(*args):  # of each change, before it is published
+        clf.set_params(reject=0.25)
+        return plain(*args)
+
+    monkeypatch.setattr(check, in_the_middle)
+    arguments = {
+        "partial_fit": (X[:4], [5, 5, 6, 6]),
+        "forget": ([0],),
+        "calibrate": (X + 0.1, np.where(y == 0, -1, y)),
+    }
+    getattr(clf, method)(*arguments[method])
+    assert clf.reject == 0.25
+    assert len(clf.classes_) == {"partial_fit": 5, "forget": 2, "calibrate": 3}[method]
+    assert hasattr(clf, "calibration_") == (method == "calibrate")
 
 
 def test_shallow_copies_grow_side_by_side(rng):
