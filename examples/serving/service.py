@@ -97,7 +97,6 @@ class Service:
         self.limits = limits or Limits()
         self._folder, self._encoder = Path(folder), encoder
         self._lock = threading.Lock()
-        self._embeddings = {}
         if not (self._folder / "log").is_dir():
             raise FileNotFoundError(
                 f"There is no model in {self._folder}: make one by make_model.py."
@@ -148,19 +147,18 @@ class Service:
     def add(self, label, contents):
         """Add image files to a class, known or new; return the ids of the samples."""
         images = np.stack([self.read(content) for content in contents])
-        embeddings = self._transform(images)
         with self._changing():
-            return self._add(_checked(label), images, embeddings)
+            return self._add(_checked(label), images)
 
     def correct(self, name, label):
         """Put a sample under another label; return its new id."""
         label = _checked(label)
         with self._changing():
-            if name not in self._embeddings:
+            if name not in self._state.ids:
                 raise Refused(404, f"There is no sample {name!r} with a picture.")
             image = self.read(self.picture(name).read_bytes())[np.newaxis]
             # Added first: a kill in between leaves it twice, and never not at all.
-            new = self._add(label, image, self._embeddings[name][np.newaxis])[0]
+            new = self._add(label, image)[0]
             self._log.forget_samples([name])
         return new
 
@@ -178,8 +176,8 @@ class Service:
                 raise Refused(404, f"There is no class {label!r}.")
             self._log.forget(label)
 
-    def _add(self, label, images, embeddings):
-        if len(self._embeddings) + len(images) > self.limits.max_samples:
+    def _add(self, label, images):
+        if len(self._state.ids) + len(images) > self.limits.max_samples:
             raise Refused(
                 409,
                 f"There would be more than {self.limits.max_samples} samples. Delete "
@@ -187,7 +185,6 @@ class Service:
             )
         ids = keep_pictures(self._folder, images)
         self._log.partial_fit(images, [label] * len(ids), **{f"{self._name}__ids": ids})
-        self._embeddings |= zip(ids, embeddings, strict=True)
         return ids
 
     @contextlib.contextmanager
@@ -223,18 +220,11 @@ class Service:
                 path.unlink()
         # Without its picture a sample counts as before, and is shown nowhere.
         shown = np.array([name in there for name in samples.id], dtype=bool)
-        new = [n for n in samples.id[shown] if n not in self._embeddings]
-        for start in range(0, len(new), 64):
-            some = new[start : start + 64]
-            images = [self.read(self.picture(name).read_bytes()) for name in some]
-            embeddings = self._transform(np.stack(images))
-            self._embeddings |= zip(some, embeddings, strict=True)
-        self._embeddings = {name: self._embeddings[name] for name in there}
         self._state = State(
             classifier,
             samples.id[shown],
             samples.label[shown],
-            np.array([self._embeddings[name] for name in samples.id[shown]]),
+            classifier.support_vectors_[shown],
         )
 
 

@@ -65,6 +65,8 @@ class FewShotPipeline(Pipeline):
         The sorted labels that the last step knows. Only where it is a classifier.
     support_ : :class:`~sklearn.utils.Bunch`
         The support set of the last step as a table, where it has one.
+    support_vectors_ : ndarray of shape (n_samples, n_features)
+        Its samples as the last step got them, in the order of `support_`.
     n_features_in_ : int
         Number of features seen by the first step in :meth:`fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -265,6 +267,11 @@ class FewShotPipeline(Pipeline):
     def support_(self):
         """The support set of the last step."""
         return self._last_step().support_
+
+    @property
+    def support_vectors_(self):
+        """The samples of the support set of the last step."""
+        return self._last_step().support_vectors_
 
     @available_if(last_step_has("predict"))
     def predict(self, X, **params):

@@ -109,6 +109,10 @@ class SiameseClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         (the root mean square of their distances). ``pd.DataFrame(clf.support_)`` makes
         a frame of it.
 
+    support_vectors_ : ndarray of float32, shape (n_samples, embedding_dim)
+        Embeddings of the stored samples as the head takes them, in the order of
+        `support_`. Read-only.
+
     siamese_ : SiameseTransformer or FrozenEstimator
         The fitted metric. Its `transform`, `similarity` and `history_` are there.
 

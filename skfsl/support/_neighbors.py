@@ -149,6 +149,10 @@ class KNeighborsClassifier(SupportMixin, _KNeighborsClassifier):
         square of their distances). ``pd.DataFrame(clf.support_)`` makes a frame of it.
         Only where `partial_fit` is possible.
 
+    support_vectors_ : ndarray of shape (n_samples, n_features)
+        The stored samples themselves, in the order of `support_`; of length one with
+        metric="cosine". Read-only. Only where `partial_fit` is possible.
+
     outputs_2d_ : bool
         Whether `y` had several columns in `fit`.
 

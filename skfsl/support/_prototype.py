@@ -124,6 +124,10 @@ class PrototypeClassifier(ScoringMixin, ClassifierMixin, BaseEstimator):
         of their distances). ``pd.DataFrame(clf.support_)`` makes a frame of it. Not
         with store="sums".
 
+    support_vectors_ : ndarray of shape (n_samples, n_features)
+        The stored samples themselves, in the order of `support_`. Read-only. Not with
+        store="sums".
+
     calibration_ : object
         What `calibrate` has found. Only after it, until the next `fit`.
 

@@ -137,13 +137,23 @@ class SupportMixin:
 
     @property
     def support_(self):
+        support = self._with_samples("support_")
+        return Bunch(**support.cached("table", lambda: support_table(support)))
+
+    @property
+    def support_vectors_(self):
+        vectors = self._with_samples("support_vectors_").samples.columns[0].view()
+        vectors.flags.writeable = False
+        return vectors
+
+    def _with_samples(self, attribute):
         support = self.__dict__.get("_support")
         if support is None or support.samples is None:
             raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute 'support_': it is "
+                f"{type(self).__name__!r} object has no attribute {attribute!r}: it is "
                 f"not fitted, or keeps no samples that may be taken out."
             )
-        return Bunch(**support.cached("table", lambda: support_table(support)))
+        return support
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -154,7 +164,7 @@ class SupportMixin:
     def _get_fitted_attr_html(self, doc_link=""):
         # What scikit-learn's HTML repr lists, without the numbers of the support set.
         attributes = super()._get_fitted_attr_html(doc_link)
-        for name in {"prototypes_", "support_"} & set(attributes):
+        for name in {"prototypes_", "support_", "support_vectors_"} & set(attributes):
             attributes[name]["value"] = "..."
         return attributes
 

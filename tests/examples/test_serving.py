@@ -215,6 +215,24 @@ def test_it_shuts_down_cleanly_and_the_last_class_stays(serving, folder, picture
     assert pictures(folder) == set(ids)
 
 
+def test_a_server_that_starts_again_finds_the_same_nearest_pictures(
+    serving, folder, picture
+):
+    gray = picture((128, 128, 128), 3)
+    with serving(folder) as client:
+        _, added = client("POST", "/classes/gray", [picture((128, 128, 128), 0), gray])
+        _, moved = client("PUT", f"/samples/{added['ids'][0]}/label/grey")
+        before = client("POST", "/predict", [gray])
+        client.process.send_signal(signal.SIGTERM)
+        client.process.wait(timeout=30)
+    with serving(folder) as client:
+        assert client("POST", "/predict", [gray]) == before
+    nearest = before[1]["neighbors"]
+    assert (nearest[0]["id"], nearest[0]["label"]) == (added["ids"][1], "gray")
+    assert moved["id"] in {one["id"] for one in nearest}
+    assert nearest[0]["distance"] < 1e-3 < nearest[1]["distance"]
+
+
 def write_until_killed(client, draw, turn, acknowledged, begun):
     """Add and correct; return the sample whose correction was not answered."""
     old = None

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skfsl import SiameseTransformer
+
 SERVING = Path(__file__).parents[2] / "examples" / "serving"
 
 
@@ -47,6 +49,19 @@ def test_a_full_disk_stops_writing_only(service, picture, folder, last):
     assert {**after, "gray": []} == {**before, "violet": [name], "gray": []}
     stored = {path.stem for path in (folder / "images").iterdir()}
     assert stored == {i for ids in after.values() for i in ids}
+
+
+def test_starting_embeds_no_picture_again(folder, service, picture, monkeypatch):
+    from service import Service
+
+    query = picture("red", 9)
+    expected = service.predict(query)
+    service.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(SiameseTransformer, "transform", None)
+        again = Service(folder)
+    assert again.predict(query) == expected
+    again.close()
 
 
 def test_a_picture_that_is_gone_is_shown_nowhere_and_counts(folder, service, picture):

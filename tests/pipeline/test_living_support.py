@@ -11,7 +11,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, normalize
 
 from skfsl import (
     FewShotPipeline,
@@ -243,8 +243,7 @@ def test_support_is_a_table(clf):
     spread = frame.groupby("label")["distance"].agg(lambda d: np.sqrt((d**2).mean()))
     assert_allclose(frame["class_spread"], spread[frame["label"]])
     assert (frame["class_count"] == 4).all()
-    last = clf.steps[-1][1] if isinstance(clf, FewShotPipeline) else clf
-    embeddings = last._support.samples.columns[0].astype(float)
+    embeddings = clf.support_vectors_.astype(float)
     means = pd.DataFrame(embeddings).groupby(Y).transform("mean")
     expected = np.linalg.norm(embeddings - means, axis=1)
     assert_allclose(frame["distance"], expected, rtol=1e-5)
@@ -252,6 +251,21 @@ def test_support_is_a_table(clf):
         clf.support_.id[0] = 5
     clf.support_["id"] = None
     assert clf.support_.id is not None
+
+
+def test_support_vectors_are_the_samples_in_the_order_of_the_table(clf):
+    with pytest.raises(AttributeError, match=r"support_|fitted"):
+        _ = clf.support_vectors_
+    fit(clf, X, Y).forget_samples([3, 7])
+    given = add(clf, X[:1] + 2, ["dog"]).support_vectors_
+    samples = np.vstack([X, X[:1] + 2])[clf.support_.id]
+    embed = getattr(clf, "siamese_", clf[:-1] if hasattr(clf, "steps") else None)
+    expected = samples if embed is None else embed.transform(samples)
+    if isinstance(clf, KNeighborsClassifier) and clf.metric == "cosine":
+        expected = normalize(expected)
+    assert_allclose(given, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="read-only"):
+        given[0] = 5
 
 
 def separated(rng):
