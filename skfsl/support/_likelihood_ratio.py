@@ -99,6 +99,8 @@ class LikelihoodRatio:
         self._means = self._along(means)
         order, nth = _within_classes(own, n_classes)
         self._examples = self._along(X[order[nth[order] < _MOST]] - self._center)
+        # They are not off the axes, but for what rounding leaves there.
+        self._means[:, -1] = self._examples[:, -1] = 0
         n = self._n_examples = np.minimum(np.bincount(own), _MOST)
         self._starts = np.cumsum(n) - n
         gain = self._between / (self._between + 1)
@@ -231,7 +233,8 @@ def left_out(support: PrototypeSet, metric: object, learnt: np.ndarray) -> Famil
             known[asked] = ratio.best(X[rows[asked]])
         stays = group != number
         rest, asked = stays[own], ~stays[own[rows]]
-        codes = (np.cumsum(stays) - 1)[own[rest]]
-        ratio = LikelihoodRatio(X[rest], codes, weight[rest], learnt[stays])
-        unknown[asked] = ratio.best(X[rows[asked]])
+        if asked.any():
+            codes = (np.cumsum(stays) - 1)[own[rest]]
+            ratio = LikelihoodRatio(X[rest], codes, weight[rest], learnt[stays])
+            unknown[asked] = ratio.best(X[rows[asked]])
     return Familiar(known, unknown, own[rows])

@@ -17,6 +17,8 @@ __all__ = [
 
 # Stored samples that are left out, at most: enough for any threshold.
 _MOST = 4000
+# The fractions of its multiples lie as evenly as any.
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 class LeftOut(NamedTuple):
@@ -64,6 +66,9 @@ class Familiar(NamedTuple):
 def choose_rows(eligible: np.ndarray) -> np.ndarray:
     """Choose which samples are left out: all, or some thousands spread evenly.
 
+    Samples that are added at the end leave the choice before them as it was, until
+    there are so many that one of more has to do.
+
     Parameters
     ----------
     eligible : ndarray of shape (n_samples,), dtype=bool
@@ -75,7 +80,11 @@ def choose_rows(eligible: np.ndarray) -> np.ndarray:
         Their positions.
     """
     rows = np.flatnonzero(eligible)
-    return rows[:: -(-len(rows) // _MOST) or 1]
+    step = -(-len(rows) // _MOST) or 1
+    # One of each `step` samples, and not the same one: samples that come by turns of
+    # their classes would be of few classes.
+    turn = np.arange(len(rows) // step)
+    return rows[turn * step + (turn * _GOLDEN % 1 * step).astype(np.intp)]
 
 
 def answer(

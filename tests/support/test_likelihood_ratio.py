@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal, norm
 
 from skfsl.support import PrototypeClassifier
-from skfsl.support._likelihood_ratio import LikelihoodRatio, ratio_of
+from skfsl.support._likelihood_ratio import LikelihoodRatio, left_out, ratio_of
 from skfsl.support._support_set import PrototypeSet
 
 
@@ -50,7 +50,7 @@ def slow_ratio(X, own, weight, learnt, queries):
 
 
 def slow_nearer(X, own, W, B, queries):
-    """What the nearest example scores above the mean, less what chance is worth."""
+    """What the nearest of 20 examples scores above their mean, less what is chance."""
     gain = B @ np.linalg.inv(B + W)
     inverse = np.linalg.inv(W + B - gain @ B)
     A, H = inverse @ gain, gain.T @ inverse @ gain
@@ -60,7 +60,7 @@ def slow_nearer(X, own, W, B, queries):
     scores = queries @ A @ X.T - np.einsum("ij,jk,ik->i", X, H, X) / 2
     nearer = []
     for c in np.unique(own):
-        of_class = scores[:, own == c]
+        of_class = scores[:, own == c][:, :20]
         n = of_class.shape[1]
         chance = norm.ppf((n - 0.375) / (n + 0.25)) * np.sqrt(spread)
         nearer.append(of_class.max(axis=1) - of_class.mean(axis=1) - chance)
@@ -98,27 +98,51 @@ def test_more_examples_make_no_class_more_familiar(rng):
     assert ratio._chance[4] > 3 * nearer.std()
 
 
-def test_of_a_class_twenty_examples_are_asked(rng, monkeypatch):
-    X, own = make_data(rng, [30] * 5, 4)
-    own = rng.permutation(own)
-    ones, learnt = np.ones(len(own)), np.ones(5, dtype=bool)
-    queries = rng.normal(size=(30, 4))
-    ratio = LikelihoodRatio(X, own, ones, learnt)
-    first = np.concatenate([np.flatnonzero(own == c)[:20] for c in range(5)])
-    assert_allclose(ratio._examples, ratio._along(X[first] - ratio._center))
-    monkeypatch.setattr("skfsl.support._likelihood_ratio._MOST", 30)
-    assert not np.allclose(
-        ratio.best(queries), LikelihoodRatio(X, own, ones, learnt).best(queries)
-    )
+@pytest.mark.parametrize("d", [4, 90])
+def test_of_a_class_the_first_twenty_examples_are_asked(rng, d):
+    X, own = make_data(rng, [22, 3, 30, 1, 20], d)
+    own = rng.permutation(own)  # neither in order nor apart
+    ones, learnt = np.ones(len(own)), np.arange(5) != 1
+    queries = 2 * rng.normal(size=(30, d))
+    found = LikelihoodRatio(X, own, ones, learnt).best(queries)
+    assert_allclose(found, slow_ratio(X, own, ones, learnt, queries), rtol=1e-7)
 
 
-def test_blocks_change_nothing(rng, monkeypatch):
-    X, own = make_data(rng, [3] * 6, 4)
-    ratio = LikelihoodRatio(X, own, np.ones(len(own)), np.ones(6, dtype=bool))
+def test_blocks_change_nothing_but_the_memory(rng, monkeypatch):
+    X, own = make_data(rng, [3] * 40, 4)
+    ratio = LikelihoodRatio(X, own, np.ones(len(own)), np.ones(40, dtype=bool))
     queries = rng.normal(size=(30, 4))
     expected = ratio.best(queries)
-    monkeypatch.setattr("skfsl.support._likelihood_ratio._BLOCK", 1)
+    scored, plain = [], ratio._score
+    monkeypatch.setattr(ratio, "_score", lambda x: scored.append(len(x)) or plain(x))
+    # Scores of examples are the most that is in memory.
+    monkeypatch.setattr("skfsl.support._likelihood_ratio._BLOCK", 7 * (4 + 120))
     assert_allclose(ratio.best(queries), expected)
+    assert scored == [7, 7, 7, 7, 2]
+
+
+def test_samples_are_left_out_by_turns(rng, monkeypatch):
+    X, own = make_data(rng, [2] * 25 + [7] * 25, 4)
+    left = []
+
+    class Counted(LikelihoodRatio):
+        def __init__(self, X, own, weight, learnt):
+            left.append((50 - len(learnt), 225 - len(own)))
+            super().__init__(X, own, weight, learnt)
+
+    monkeypatch.setattr("skfsl.support._likelihood_ratio.LikelihoodRatio", Counted)
+    support = PrototypeSet.of(X, own, None, keep_samples=True)
+    left_out(support, "euclidean", np.ones(50, dtype=bool))
+    assert left == [(0, 45), (10, 45)] * 5
+
+
+def test_classes_of_which_no_sample_is_left_out(rng):
+    # Of 20,000 samples one in five: none of most classes.
+    own = np.append(np.zeros(20_000, dtype=int), np.repeat(np.arange(1, 9), 2))
+    X = 9 * rng.normal(size=(9, 2))[own] + rng.normal(size=(len(own), 2))
+    clf = PrototypeClassifier(unknown_label=-1).fit(X, own)
+    assert np.isfinite(clf.rejection_threshold())
+    assert clf.predict([[1e3, 0]]) == [-1]
 
 
 @pytest.mark.parametrize(

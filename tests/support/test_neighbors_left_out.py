@@ -56,12 +56,29 @@ def test_after_additions_it_is_that_of_all_samples(rng, monkeypatch, setting, mo
             whole._familiar_left_out().known,
             _open_set.Familiar.of(whole._left_out()).known,
         )
-    grown.forget([8]).partial_fit(X[:3], y[:3])
-    rest = np.flatnonzero(y != 8)
-    whole = clone(clf).fit(X[np.r_[rest, :3]], y[np.r_[rest, :3]])
+    # As many samples as before, and more: others.
+    rest = y != 8
+    grown.forget([8]).partial_fit(X[20:] + 0.5, y[20:])
+    y = np.append(y[rest], y[20:])
+    whole = clone(clf).fit(np.append(X[rest], X[20:] + 0.5, axis=0), y)
     assert_allclose(
         grown._familiar_left_out().known, whole._familiar_left_out().known, rtol=1e-5
     )
+
+
+def test_each_sample_is_compared_with_all_but_itself(rng):
+    X, y = rng.normal(size=(30, 3)), np.arange(30) % 4
+    y[:2] = 7, 8  # alone
+    distances = pairwise_distances(X)
+    np.fill_diagonal(distances, np.inf)
+    others = np.where(y == y[:, np.newaxis], np.inf, distances).min(axis=1)
+    clf = KNeighborsClassifier().fit(X[:20], y[:20])
+    clf._familiar_left_out()
+    known, unknown, own = clf.partial_fit(X[20:], y[20:])._familiar_left_out()
+    assert_allclose(known[2:], -distances[2:].min(axis=1))
+    assert np.isnan(known[:2]).all()
+    assert_allclose(unknown, -others)
+    assert_array_equal(clf.classes_[own], y)
 
 
 def test_an_addition_costs_what_is_new(rng, compared):
@@ -74,6 +91,8 @@ def test_an_addition_costs_what_is_new(rng, compared):
     clf._trained_on_classes([0])  # others are left out
     clf.rejection_threshold()
     assert compared[3:] == [251 * 302]
+    clf.partial_fit(X[:1] + 0.2, [1]).rejection_threshold()
+    assert compared[4:] == [251 * 1, 1 * 303]
 
 
 def test_suspicious_are_looked_for_where_another_class_is_nearest(rng, compared):

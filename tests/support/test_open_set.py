@@ -18,7 +18,7 @@ from skfsl import (
     SiameseClassifier,
     SiameseTransformer,
 )
-from skfsl.support._open_set import balanced
+from skfsl.support._open_set import balanced, choose_rows
 
 SMALL = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
 
@@ -304,6 +304,26 @@ def test_answers_of_other_threads_are_of_one_state(data):
         reader.join()
     assert not wrong
     assert n_seen[0] > 10
+
+
+@pytest.mark.parametrize("n_classes", [2, 10, 100])
+@pytest.mark.parametrize("n_samples", [8_000, 19_999, 100_000])
+def test_samples_that_come_by_turns_are_left_out_of_all_classes(n_samples, n_classes):
+    eligible = np.arange(n_samples) % 50 != 7
+    rows = choose_rows(eligible)
+    assert 3_000 < len(rows) <= 4_000
+    assert eligible[rows].all()
+    assert (np.diff(rows) > 0).all()
+    counts = np.bincount(rows % n_classes, minlength=n_classes)
+    there = np.bincount(np.flatnonzero(eligible) % n_classes, minlength=n_classes)
+    assert_allclose(counts / len(rows), there / there.sum(), rtol=0.3, atol=0)
+    longer = choose_rows(np.append(eligible, [True]))
+    assert_array_equal(longer[: len(rows)], rows)
+
+
+def test_of_few_samples_all_are_left_out():
+    assert_array_equal(choose_rows(np.array([True, False, True])), [0, 2])
+    assert len(choose_rows(np.zeros(3, dtype=bool))) == 0
 
 
 def test_the_balanced_threshold_by_hand():
