@@ -15,6 +15,10 @@ __all__ = ["fit_temperature"]
 def fit_temperature(left_out: LeftOut) -> float:
     """Return the temperature of the least log-loss; classes count alike.
 
+    Each sample counts by a small part for the best of the other classes, in all as much
+    as one sample (Platt 1999, section 2.2): where all samples are classified rightly,
+    the temperature of the least log-loss alone is zero, and the first error has none.
+
     Parameters
     ----------
     left_out : LeftOut
@@ -25,6 +29,11 @@ def fit_temperature(left_out: LeftOut) -> float:
     temperature : float
         1.0, with a warning, where no sample has another one of its class, or there is
         one class only.
+
+    References
+    ----------
+    J. C. Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to
+    Regularized Likelihood Methods", Advances in Large Margin Classifiers, 1999.
     """
     scores, own = left_out
     seen = ~np.isnan(scores[np.arange(len(own)), own])
@@ -40,10 +49,15 @@ def fit_temperature(left_out: LeftOut) -> float:
         return 1.0
     weight = 1 / np.bincount(own)[own]
     rows = np.arange(len(own))
+    others = scores.copy()
+    others[rows, own] = -np.inf
+    rival = others.argmax(axis=1)
+    doubt = 1 / (len(own) + 2)
 
     def loss(log_temperature: float) -> float:
         log_proba = log_softmax(scores.copy(), np.exp(log_temperature))
-        return -float(np.average(log_proba[rows, own], weights=weight))
+        right, wrong = log_proba[rows, own], log_proba[rows, rival]
+        return -float(np.average((1 - doubt) * right + doubt * wrong, weights=weight))
 
     # Where probabilities are nearly even at one end, and nearly sure at the other.
     scale = np.log(np.clip(np.ptp(scores / len(scores), axis=1).sum(), 1e-300, 1e305))

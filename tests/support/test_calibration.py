@@ -91,12 +91,23 @@ def test_by_a_slow_search(rng):
         for row, label in zip(scores, own, strict=True):
             if not np.isnan(row).any():
                 e = np.exp(row / temperature)
-                by_class[label].append(-np.log(e[label] / e.sum()))
+                loss = -np.log(e / e.sum())
+                other = min(np.delete(loss, label))
+                by_class[label].append((60 * loss[label] + other) / 61)
         return np.mean([np.mean(losses) for losses in by_class])
 
     grid = np.exp(np.linspace(-2, 4, 2001))
     best = grid[np.argmin([loss(t) for t in grid])]
     assert fit_temperature(LeftOut(scores, own)) == pytest.approx(best, rel=5e-3)
+
+
+@pytest.mark.parametrize("n_samples", [4, 40, 400])
+def test_where_all_are_right_it_is_as_sure_as_so_many_can_tell(n_samples):
+    own = np.arange(n_samples) % 2
+    scores = np.zeros((n_samples, 2))
+    scores[np.arange(n_samples), own] = 3.0
+    wrong = 1 / (1 + np.exp(3.0 / fit_temperature(LeftOut(scores, own))))
+    assert wrong == pytest.approx(1 / (n_samples + 2), rel=0.01)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e150])
