@@ -34,6 +34,7 @@ class LikelihoodRatio:
     Classes are not that normal: half of what the nearest example would score more, were
     it the only one, than examples of its class do on average is added, less what the
     nearest of as many is nearer by chance. More examples make no class more familiar.
+    Of a class the first 20 count, and alike, whatever their weights.
 
     Both covariances are drawn towards a sphere, the more the less there is to learn
     them from: W by max(0.8, 1 - f / 400), f the number of samples less that of classes,
@@ -130,7 +131,7 @@ class LikelihoodRatio:
         return best
 
     def _blocks(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        size = max(1, _BLOCK // (X.shape[1] + len(self._examples)))
+        size = max(1, _BLOCK // (X.shape[1] + len(self._means)))
         for start in range(0, len(X), size):
             yield self._score(self._along(X[start : start + size] - self._center))
 
@@ -153,9 +154,18 @@ class LikelihoodRatio:
 
     def _nearer(self, x: np.ndarray) -> np.ndarray:
         """Return how much more the nearest example of each class scores than others."""
-        scores = (x * self._worth) @ self._examples.T - self._squares / 2
-        mean = np.add.reduceat(scores, self._starts, axis=1) / self._n_examples
-        return np.maximum.reduceat(scores, self._starts, axis=1) - mean - self._chance
+        x, out = x * self._worth, np.empty((len(x), len(self._means)))
+        ends = np.append(self._starts, len(self._examples))
+        # Classes at a time, rather than few queries: products of long rows are slow.
+        step = max(1, _BLOCK // (_MOST * len(x)))
+        for first in range(0, len(self._means), step):
+            at = slice(first, first + step)
+            begin, end = ends[first], ends[first : first + step + 1][-1]
+            scores = x @ self._examples[begin:end].T - self._squares[begin:end] / 2
+            starts = self._starts[at] - begin
+            mean = np.add.reduceat(scores, starts, axis=1) / self._n_examples[at]
+            out[:, at] = np.maximum.reduceat(scores, starts, axis=1) - mean
+        return out - self._chance
 
 
 def _within_classes(own: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

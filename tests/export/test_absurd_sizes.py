@@ -97,6 +97,15 @@ def test_parts_of_absurd_sizes_are_refused(name, param, part, content, tmp_path)
         load_changed(content[name], tmp_path, change)
 
 
+def test_weights_of_another_dtype_are_refused(content, tmp_path):
+    def change(state, arrays):
+        name = next(name for name in arrays if "hidden.0.weight" in name)
+        arrays[name] = arrays[name].astype(np.float64)
+
+    with pytest.raises(ValueError, match="1 differ in name, shape or dtype"):
+        load_changed(content["table"], tmp_path, change)
+
+
 @pytest.mark.parametrize("encoder", ["mlp", "conv4", "koch_net", "regnet_y_400mf"])
 def test_samples_of_absurd_shapes_are_refused(encoder, content, tmp_path):
     if encoder.startswith("regnet"):

@@ -1,5 +1,7 @@
 """The likelihood ratio, against normal densities written out."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -108,17 +110,27 @@ def test_of_a_class_the_first_twenty_examples_are_asked(rng, d):
     assert_allclose(found, slow_ratio(X, own, ones, learnt, queries), rtol=1e-7)
 
 
-def test_blocks_change_nothing_but_the_memory(rng, monkeypatch):
-    X, own = make_data(rng, [3] * 40, 4)
+@pytest.mark.parametrize("block", [1, 7 * (4 + 40), 2**12])
+def test_blocks_change_nothing(rng, monkeypatch, block):
+    X, own = make_data(rng, [3, 25, 1, 7] * 10, 4)
     ratio = LikelihoodRatio(X, own, np.ones(len(own)), np.ones(40, dtype=bool))
     queries = rng.normal(size=(30, 4))
     expected = ratio.best(queries)
-    scored, plain = [], ratio._score
-    monkeypatch.setattr(ratio, "_score", lambda x: scored.append(len(x)) or plain(x))
-    # Scores of examples are the most that is in memory.
-    monkeypatch.setattr("skfsl.support._likelihood_ratio._BLOCK", 7 * (4 + 120))
+    monkeypatch.setattr("skfsl.support._likelihood_ratio._BLOCK", block)
     assert_allclose(ratio.best(queries), expected)
-    assert scored == [7, 7, 7, 7, 2]
+
+
+def test_memory_is_bounded_by_blocks(rng, monkeypatch):
+    X, own = make_data(rng, [20] * 1_000, 4)
+    ratio = LikelihoodRatio(X, own, np.ones(len(own)), np.ones(1_000, dtype=bool))
+    monkeypatch.setattr("skfsl.support._likelihood_ratio._BLOCK", 2**15)
+    queries = rng.normal(size=(500, 4))
+    tracemalloc.start()
+    ratio.best(queries)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # 32 queries with all examples are 20 blocks, and there are copies.
+    assert peak < 12 * 8 * 2**15
 
 
 def test_samples_are_left_out_by_turns(rng, monkeypatch):
