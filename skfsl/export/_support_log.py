@@ -1,5 +1,6 @@
 """A journal of a support set: what is acknowledged is never lost."""
 
+import operator
 import os
 import threading
 import warnings
@@ -56,8 +57,10 @@ class SupportLog:
     Attributes
     ----------
     model : estimator
-        The model with all that was acknowledged. Change its support set by the log
-        only. What ``model.set_params`` sets is kept by the next change or `compact`.
+        The model with all that was acknowledged; of a new log, the one that was given.
+        Change its support set by the log only: what the model itself was told
+        (``model.partial_fit``, ``model.set_params``) is kept by the next change of the
+        log, or by `compact`, and lost with a crash before that.
 
     See Also
     --------
@@ -110,6 +113,7 @@ class SupportLog:
                 getattr(self.model, change["method"])(*change["args"], **change["kw"])
                 self._n_bytes += len(record)
                 self._n_changes += 1
+            self._state = _state(self.model)
         except BaseException:
             self._store.close()
             raise
@@ -207,7 +211,7 @@ class SupportLog:
             snapshot = bytes(to_bytes(self.model))
             self._store.compact(snapshot)
             self._size, self._n_bytes, self._n_changes = len(snapshot), 0, 0
-            self._settings = _settings(self.model)
+            self._settings, self._state = _settings(self.model), _state(self.model)
         return self
 
     def close(self) -> None:
@@ -231,8 +235,9 @@ class SupportLog:
 
     def _change(self, method: str, args: list, kw: dict) -> Self:
         with self._lock:
-            if _settings(self.model) != self._settings:
-                # The journal is read again by the parameters of the snapshot.
+            if self._changed_beside():
+                # The journal is read again by the parameters, and from the state, of
+                # the snapshot: without these a change may not fit, and none be read.
                 self.compact()
             aside = _aside(self.model)
             getattr(aside, method)(*args, **kw)
@@ -241,6 +246,7 @@ class SupportLog:
             record = bytes(pack(encoder.encode(change, "change"), encoder.arrays))
             self._store.append(record)
             _take_over(self.model, aside)
+            self._state = _state(self.model)
             self._n_bytes += len(record)
             self._n_changes += 1
             if self._n_bytes > max(_LEAST, self._size):
@@ -255,6 +261,10 @@ class SupportLog:
                         stacklevel=3,
                     )
         return self
+
+    def _changed_beside(self) -> bool:
+        same = map(operator.is_, _state(self.model), self._state)
+        return _settings(self.model) != self._settings or not all(same)
 
 
 def _numbers(X: Any) -> np.ndarray:
@@ -278,6 +288,12 @@ def _settings(model: Any) -> dict:
     """Return parameters that are plain values; others are not set beside a log."""
     plain = str | int | float | np.generic | None
     return {k: v for k, v in model.get_params().items() if isinstance(v, plain)}
+
+
+def _state(model: Any) -> list:
+    """Return what is another object after each change of the support set."""
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    return [vars(last).get(name) for name in ("_support", "calibration_")]
 
 
 def _decoded(record: bytes) -> dict:

@@ -169,6 +169,44 @@ def test_parameters_that_are_set_beside_it_are_those_it_is_read_again_by(store):
         assert log.model.max_per_class == 2
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PrototypeClassifier().fit(X, Y),
+        lambda: PrototypeClassifier(covariance="shared").fit(X, Y),
+        lambda: KNeighborsClassifier(1).fit(X, Y),
+        lambda: SiameseClassifier(siamese()).fit(X, Y),
+        lambda: make_few_shot_pipeline(siamese(), PrototypeClassifier()).fit(X, Y),
+    ],
+    ids=["prototypes", "covariance", "neighbors", "siamese", "pipeline"],
+)
+@pytest.mark.parametrize("again", [False, True], ids=["new", "opened"])
+def test_what_is_changed_beside_it_is_kept_by_the_next_change(store, make, again):
+    log = SupportLog(store(), make())
+    if again:
+        log.forget_samples(3).close()
+        log = SupportLog(store())
+    with log:
+        log.model.partial_fit(X[:1], ["beside"])
+        log.forget("beside").partial_fit(X[:2], ["new", "newer"])
+        log.model.forget("new")
+        log.partial_fit(X[2:3], ["new"])
+        expected = log.model.support_
+    with SupportLog(store()) as log:
+        for name, column in expected.items():
+            np.testing.assert_array_equal(log.model.support_[name], column)
+
+
+def test_a_calibration_that_is_dropped_beside_it_does_not_come_back(store):
+    clf = PrototypeClassifier(unknown_label="none").fit(X, Y)
+    with SupportLog(store(), clf) as log:
+        log.calibrate(X + 0.1, Y)
+        del log.model.calibration_
+        log.partial_fit(X[:1], ["new"])
+    with SupportLog(store()) as log:
+        assert not hasattr(log.model, "calibration_")
+
+
 def test_what_the_model_refuses_is_not_in_the_journal(store):
     with SupportLog(store(), fitted()) as log:
         for bad in (X[:1, :3], np.full((1, 6), np.inf)):
