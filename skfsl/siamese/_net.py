@@ -278,12 +278,14 @@ class SiameseNet(StageLoop, NeuralNet):
 
     def _print_progress(self, row: dict) -> None:
         epochs_left = self.current.max_epochs - row["epoch"] + self.n_before
-        left = f"{epochs_left * row['dur']:.0f} s left"
+        stage = row.get("stage")
+        recent = [r["dur"] for r in self.history[-5:] if r.get("stage") == stage]
+        left = f"{epochs_left * np.median(recent):.0f} s left"
         if self.stage + 1 < len(self.stages):  # these take another time an epoch
             left += " in this stage"
         valid = row.get("valid_accuracy")
         shown = "" if valid is None else f"  valid_accuracy {valid:.4f}"
-        stage = f"  stage {row['stage']}/{len(self.stages)}" if "stage" in row else ""
+        stage = "" if stage is None else f"  stage {stage}/{len(self.stages)}"
         print(
             f"Epoch {row['epoch']}/{self.max_epochs}{stage}  train_loss "
             f"{row['train_loss']:.4f}{shown}  {row['dur']:.1f} s, {left}",

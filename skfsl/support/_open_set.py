@@ -67,7 +67,7 @@ def choose_rows(eligible: np.ndarray) -> np.ndarray:
     """Choose which samples are left out: all, or some thousands spread evenly.
 
     Samples that are added at the end leave the choice before them as it was, until
-    there are so many that one of more has to do.
+    there are twice as many and one of twice as many has to do.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def choose_rows(eligible: np.ndarray) -> np.ndarray:
         Their positions.
     """
     rows = np.flatnonzero(eligible)
-    step = -(-len(rows) // _MOST) or 1
+    step = 1 << (max(1, -(-len(rows) // _MOST)) - 1).bit_length()
     # One of each `step` samples, and not the same one: samples that come by turns of
     # their classes would be of few classes.
     turn = np.arange(len(rows) // step)

@@ -24,8 +24,18 @@ def write_whole(
         What it is called. A link stays one, and the file behind it is replaced.
     content : bytes
         What is in it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is not there.
     """
     path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {str(path.parent)!r} to write {path.name!r} into. "
+            f"Make it first."
+        )
     aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with aside.open("xb") as file:

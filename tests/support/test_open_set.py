@@ -311,7 +311,7 @@ def test_answers_of_other_threads_are_of_one_state(data):
 def test_samples_that_come_by_turns_are_left_out_of_all_classes(n_samples, n_classes):
     eligible = np.arange(n_samples) % 50 != 7
     rows = choose_rows(eligible)
-    assert 3_000 < len(rows) <= 4_000
+    assert 2_000 < len(rows) <= 4_000
     assert eligible[rows].all()
     assert (np.diff(rows) > 0).all()
     counts = np.bincount(rows % n_classes, minlength=n_classes)
@@ -319,6 +319,15 @@ def test_samples_that_come_by_turns_are_left_out_of_all_classes(n_samples, n_cla
     assert_allclose(counts / len(rows), there / there.sum(), rtol=0.3, atol=0)
     longer = choose_rows(np.append(eligible, [True]))
     assert_array_equal(longer[: len(rows)], rows)
+
+
+def test_the_choice_of_rows_changes_each_time_that_there_are_twice_as_many():
+    n_changes, before = 0, choose_rows(np.ones(1, dtype=bool))
+    for n_samples in range(1_000, 200_001, 500):
+        rows = choose_rows(np.ones(n_samples, dtype=bool))
+        n_changes += not np.array_equal(rows[: len(before)], before)
+        before = rows
+    assert n_changes == 6  # at 4, 8, 16, 32, 64 and 128 thousand
 
 
 def test_of_few_samples_all_are_left_out():
