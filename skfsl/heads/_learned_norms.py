@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skfsl.heads._blocks import all_pairs
+from skfsl.heads._first_batch import BIAS, WeighedDifferences
 from skfsl.utils._parts import Part
 from skfsl.utils._sklearn_private import Interval
 
@@ -50,8 +51,9 @@ class LearnedNormsHead(Part):
     ``p_min = p_max = 2`` to ``sqrt(w) x`` with "euclidean".
 
     Exponents are ``p_min + (p_max - p_min) sigmoid(q_j)`` and start halfway; weights
-    are the softplus of what is learned and start at 4 / d each; the bias starts at
-    0.5.
+    are the softplus of what is learned, start at 4 / d each, and are scaled by the
+    first batch in training, so that an average pair of it has a probability of one
+    half; the bias starts at 4.
 
     What pairs and components need exists for one block at a time, in the backward
     pass too, which computes it anew: a batch of 512 embeddings of 512 components
@@ -62,10 +64,10 @@ class LearnedNormsHead(Part):
     --------
     >>> import torch
     >>> from skfsl.heads import LearnedNormsHead
-    >>> head = LearnedNormsHead().build(embedding_dim=2)
+    >>> head = LearnedNormsHead().build(embedding_dim=2).eval()
     >>> a, b = torch.tensor([[0.0, 0.0]]), torch.tensor([[4.0, 1.0]])
-    >>> head.scores(a, b).item()  # 0.5 - 2 · (4 ** 1.5 + 1)
-    -17.5
+    >>> head.scores(a, b).item()  # 4 - 2 · (4 ** 1.5 + 1)
+    -14.0
     """
 
     _parameter_constraints: dict = {
@@ -106,29 +108,24 @@ class LearnedNormsHead(Part):
         return _LearnedNorms(embedding_dim, float(self.p_min), float(self.p_max))
 
 
-def _compare(a, b, weights, exponents):
-    # By logarithms: in two thirds of the time of pow and its gradients. Where there is
-    # no difference these are 0, or that of the smallest float.
-    smallest = torch.finfo(a.dtype).tiny
-    logs = (a - b).abs().clamp(min=smallest).log()
-    return -((exponents * logs).exp() @ weights)
-
-
-class _LearnedNorms(nn.Module):
+class _LearnedNorms(WeighedDifferences):
     score_type = "logit"
 
     def __init__(self, embedding_dim: int, p_min: float, p_max: float):
-        super().__init__()
+        super().__init__(embedding_dim, BIAS)
         self.p_min, self.p_max = p_min, p_max
         folds = {(1.0, 1.0): "manhattan", (2.0, 2.0): "euclidean"}
         self.metric = folds.get((p_min, p_max))
-        # Its softplus is 4 / d.
-        start = torch.full((embedding_dim,), 4 / embedding_dim).expm1().log()
-        self.weight = nn.Parameter(start)
         self.exponent = nn.Parameter(
             torch.zeros(embedding_dim), requires_grad=p_min < p_max
         )
-        self.bias = nn.Parameter(torch.full((1,), 0.5))
+
+    def _compare(self, a, b, weights, exponents):
+        # By logarithms: in two thirds of the time of pow and its gradients. Where there
+        # is no difference these are 0, or that of the smallest float.
+        smallest = torch.finfo(a.dtype).tiny
+        logs = (a - b).abs().clamp(min=smallest).log()
+        return -((exponents * logs).exp() @ weights)
 
     def _weights(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         exponents = self.p_min + (self.p_max - self.p_min) * self.exponent.sigmoid()
@@ -137,15 +134,17 @@ class _LearnedNorms(nn.Module):
     def scores(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Score all pairs: (n, d) and (m, d) -> (n, m)."""
         with torch.autocast(a.device.type, enabled=False):
+            self._set_out(a, b)
             scores = all_pairs(
-                _compare, a, b, self._weights(a), floats_per_pair=a.shape[1]
+                self._compare, a, b, self._weights(a), floats_per_pair=a.shape[1]
             )
             return self.bias.to(a.dtype) + scores
 
     def paired(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Score row by row: (n, d) and (n, d) -> (n,)."""
         with torch.autocast(a.device.type, enabled=False):
-            return self.bias.to(a.dtype) + _compare(a, b, *self._weights(a))
+            self._set_out(a, b)
+            return self.bias.to(a.dtype) + self._compare(a, b, *self._weights(a))
 
     def fold(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Weigh components where the head folds: (n, d) -> (n, d)."""

@@ -55,6 +55,7 @@ def trained(part, embedding_dim=5, seed=0):
                 for weight in head.parameters():
                     if weight.requires_grad:
                         weight += 0.7 * torch.randn(weight.shape)
+            head.eval()
     return head
 
 
@@ -333,14 +334,14 @@ class TestDenseSigmoid:
     def test_both_ways_to_compute_all_pairs_agree(self):
         head = trained(DenseSigmoidHead(), 6)
         a, b = draw(0, 9, 6), draw(1, 8, 6)
-        weights = head._weights(a).detach()
+        weights = head._weights(a)[0].detach()
         signed = trained(DenseSigmoidHead(non_negative=False), 6)
         signed.load_state_dict({"weight": weights, "bias": head.bias.detach()})
         torch.testing.assert_close(signed.scores(a, b), head.scores(a, b))
 
     @pytest.mark.parametrize("embedding_dim", [2, 64, 4096])
     def test_the_start_ranks_by_the_manhattan_distance(self, embedding_dim):
-        head = DenseSigmoidHead().build(embedding_dim)
+        head = DenseSigmoidHead().build(embedding_dim).eval()
         a, b = draw(0, 5, embedding_dim), draw(1, 4, embedding_dim)
         expected = -4 * torch.cdist(a, b, p=1) / embedding_dim
         torch.testing.assert_close(
@@ -352,6 +353,45 @@ class TestDenseSigmoid:
         assert head.weight.mean().item() == pytest.approx(0, abs=0.01)
         assert head.weight.std().item() == pytest.approx(0.2, rel=0.05)
         assert head.bias.item() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("spread", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("part", [DenseSigmoidHead(), LearnedNormsHead()], ids=repr)
+class TestTheFirstBatch:
+    def test_its_average_pair_is_at_one_half(self, part, spread):
+        head = part.build(50)
+        a = spread * draw(0, 40, 50)
+        scores = head.scores(a, a).detach()
+        others = ~torch.eye(40, dtype=torch.bool)
+        assert scores[others].mean().item() == pytest.approx(0, abs=0.01)
+        assert scores.diagonal().mean().item() == pytest.approx(4, abs=0.01)
+
+    def test_given_pairs_do_it_too(self, part, spread):
+        head, a, b = part.build(50), spread * draw(0, 40, 50), spread * draw(1, 40, 50)
+        assert head.paired(a, b).mean().item() == pytest.approx(0, abs=0.3)
+
+    def test_it_is_the_first_one_in_training_only(self, part, spread):
+        head, a = part.build(50), spread * draw(0, 40, 50)
+        start = head.weight.detach().clone()
+        head.eval().scores(a, a)
+        assert torch.equal(head.weight, start)
+        head.train().scores(a, a)
+        assert not torch.equal(head.weight, start)
+        scaled = head.weight.detach().clone()
+        head.scores(2 * a, a)
+        assert torch.equal(head.weight, scaled)
+        # What was trained goes on as it is, in a copy and in another process.
+        other = part.build(50)
+        other.load_state_dict(head.state_dict())
+        other.scores(7 * a, a)
+        assert torch.equal(other.weight, scaled)
+
+    def test_without_differences_weights_stay(self, part, spread):
+        head = part.build(50)
+        start = head.weight.detach().clone()
+        one = spread * torch.ones(4, 50)
+        assert torch.isfinite(head.scores(one, one)).all()
+        assert torch.equal(head.weight, start)
 
 
 class TestLearnedNorms:

@@ -1,0 +1,74 @@
+"""Weights of differences, set out from the first batch that is trained on."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skfsl.heads._blocks import all_pairs
+
+__all__ = ["BIAS", "WeighedDifferences"]
+
+# The logit of two samples without a difference, and what an average pair of the first
+# batch is below it: it may be of one class or of two.
+BIAS = 4.0
+_MOST = 64  # samples of the first batch that are compared
+
+
+class WeighedDifferences(nn.Module):
+    """A bias less a sum of differences, weighed by the softplus of what is learned.
+
+    The weights start at 4 / d each, and are scaled once, at the first scores in
+    training mode, so that pairs differ by 4 on average, however wide embeddings are
+    and however small their differences: the sigmoids of a wide layer begin nearly
+    alike. Weights that are loaded stay as they are.
+
+    Parameters
+    ----------
+    embedding_dim : int
+        Width of the embeddings.
+    bias : float
+        Of the logits.
+    scaled : bool, default=True
+        Whether the first batch has a say.
+    """
+
+    def __init__(self, embedding_dim: int, bias: float, *, scaled: bool = True):
+        super().__init__()
+        self.weight = nn.Parameter(
+            _inverse_softplus(torch.full((embedding_dim,), BIAS / embedding_dim))
+        )
+        self.bias = nn.Parameter(torch.full((1,), bias))
+        self._is_fresh = scaled
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._is_fresh = False
+
+    def _set_out(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        """Scale the weights by a batch: (n, d) and (m, d), the first one only."""
+        if not (self._is_fresh and self.training):
+            return
+        self._is_fresh = False
+        with torch.no_grad():
+            a, b = (t[:_MOST].to(self.weight.dtype) for t in (a, b))
+            sums = -all_pairs(
+                self._compare, a, b, self._weights(a), floats_per_pair=a.shape[1]
+            )
+            mean = sums[sums > 0].mean()  # a sample differs from itself by nothing
+            weights = F.softplus(self.weight) * (BIAS / mean)
+            if torch.isfinite(weights).all():  # else there are no differences yet
+                self.weight.copy_(_inverse_softplus(weights))
+
+    def _compare(
+        self, a: torch.Tensor, b: torch.Tensor, *weights: torch.Tensor
+    ) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _weights(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        raise NotImplementedError
+
+
+def _inverse_softplus(values: torch.Tensor) -> torch.Tensor:
+    return values + torch.log(-torch.expm1(-values))  # expm1 of large ones overflows
