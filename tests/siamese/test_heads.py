@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier as SklearnNeighbors
 from sklearn.neighbors import NearestCentroid
@@ -15,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from skfsl import KNeighborsClassifier, SiameseTransformer
+from skfsl.encoders import KochNet
 from skfsl.exceptions import TrainingDivergedError
 from skfsl.heads import (
     CosineHead,
@@ -313,3 +315,16 @@ def test_weights_of_a_head_that_blow_up_are_refused():
     one_step = ClassBalancedSampler(4, n_batches=1)
     with pytest.raises(TrainingDivergedError, match="weights of the head"):
         siamese(head=Fragile(), sampler=one_step, max_epochs=1).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", ["dense_sigmoid", "learned_norms"])
+def test_cross_entropy_learns_on_a_layer_of_sigmoids(name):
+    # Whose embeddings begin nearly alike: logits that begin alike, too, learn nothing,
+    # and an even guess costs log 2 = 0.693.
+    data, target = load_digits(return_X_y=True)
+    encoder = KochNet(embedding_dim=256, channels=(8, 16), kernel_sizes=(3, 2))
+    trained = SiameseTransformer(
+        encoder, head=name, loss="binary_cross_entropy", max_epochs=3, device="cpu",
+        random_state=0,
+    ).fit(data.reshape(-1, 8, 8) / 16, target)  # fmt: skip
+    assert trained.history_[-1]["train_loss"] < 0.63
