@@ -82,7 +82,9 @@ class DenseSigmoidHead(Part):
         self.non_negative = non_negative
 
     def build(self, embedding_dim: int) -> nn.Module:
-        """Make a head with new weights, drawn from torch's global generator.
+        """Make a head with new weights.
+
+        Those of ``non_negative=False`` are drawn from torch's global generator.
 
         Parameters
         ----------
@@ -108,12 +110,13 @@ class _DenseSigmoid(WeighedDifferences):
 
     def __init__(self, embedding_dim: int, non_negative: bool):
         bias = BIAS if non_negative else torch.normal(0.5, 0.01, (1,)).item()
-        super().__init__(embedding_dim, bias, scaled=non_negative)
+        super().__init__(embedding_dim, bias)
         self.non_negative = non_negative
         self.metric = "manhattan" if non_negative else None
         self.starts_random = not non_negative
         if not non_negative:
             nn.init.normal_(self.weight, 0.0, 0.2)
+            self._is_fresh = False
 
     def _compare(self, a, b, weights):
         return -((a - b).abs() @ weights)

@@ -1,5 +1,6 @@
 """Weights of differences, set out from the first batch that is trained on."""
 
+import math
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ __all__ = ["BIAS", "WeighedDifferences"]
 # The logit of two samples without a difference, and what an average pair of the first
 # batch is below it: it may be of one class or of two.
 BIAS = 4.0
-_MOST = 64  # samples of the first batch that are compared
+_MOST = 64  # samples of the first batch that are compared, at most
 
 
 class WeighedDifferences(nn.Module):
@@ -22,7 +23,7 @@ class WeighedDifferences(nn.Module):
     The weights start at 4 / d each, and are scaled once, at the first scores in
     training mode, so that pairs differ by 4 on average, however wide embeddings are
     and however small their differences: the sigmoids of a wide layer begin nearly
-    alike. Weights that are loaded stay as they are.
+    alike. Weights that are loaded stay as they are, but for those of the start.
 
     Parameters
     ----------
@@ -30,21 +31,22 @@ class WeighedDifferences(nn.Module):
         Width of the embeddings.
     bias : float
         Of the logits.
-    scaled : bool, default=True
-        Whether the first batch has a say.
     """
 
-    def __init__(self, embedding_dim: int, bias: float, *, scaled: bool = True):
+    _is_fresh = False  # on the class for pickles that have none
+
+    def __init__(self, embedding_dim: int, bias: float):
         super().__init__()
-        self.weight = nn.Parameter(
-            _inverse_softplus(torch.full((embedding_dim,), BIAS / embedding_dim))
-        )
+        self.weight = nn.Parameter(_start(embedding_dim))
         self.bias = nn.Parameter(torch.full((1,), bias))
-        self._is_fresh = scaled
+        self._is_fresh = True
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
-        self._is_fresh = False
+        # A schedule may go back to where it began, and files hold what is untrained.
+        self._is_fresh = torch.equal(
+            self.weight, _start(len(self.weight)).to(self.weight)
+        )
 
     def _set_out(self, a: torch.Tensor, b: torch.Tensor) -> None:
         """Scale the weights by a batch: (n, d) and (m, d), the first one only."""
@@ -52,14 +54,16 @@ class WeighedDifferences(nn.Module):
             return
         self._is_fresh = False
         with torch.no_grad():
-            a, b = (t[:_MOST].to(self.weight.dtype) for t in (a, b))
+            # From all over the batch, which samplers group by class.
+            a, b = (t[:: 1 + len(t) // _MOST].to(self.weight.dtype) for t in (a, b))
             sums = -all_pairs(
                 self._compare, a, b, self._weights(a), floats_per_pair=a.shape[1]
             )
-            mean = sums[sums > 0].mean()  # a sample differs from itself by nothing
-            weights = F.softplus(self.weight) * (BIAS / mean)
-            if torch.isfinite(weights).all():  # else there are no differences yet
-                self.weight.copy_(_inverse_softplus(weights))
+            # Not of a sample and itself, of which a sum may be more than 0 in rounding.
+            mean = sums[torch.cdist(a, b, p=math.inf) > 0].mean()
+            weight = _inverse_softplus(F.softplus(self.weight) * (BIAS / mean))
+            if torch.isfinite(weight).all():  # else there is no difference, or no bound
+                self.weight.copy_(weight)
 
     def _compare(
         self, a: torch.Tensor, b: torch.Tensor, *weights: torch.Tensor
@@ -68,6 +72,10 @@ class WeighedDifferences(nn.Module):
 
     def _weights(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         raise NotImplementedError
+
+
+def _start(embedding_dim: int) -> torch.Tensor:
+    return _inverse_softplus(torch.full((embedding_dim,), BIAS / embedding_dim))
 
 
 def _inverse_softplus(values: torch.Tensor) -> torch.Tensor:

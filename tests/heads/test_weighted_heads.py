@@ -386,12 +386,65 @@ class TestTheFirstBatch:
         other.scores(7 * a, a)
         assert torch.equal(other.weight, scaled)
 
-    def test_without_differences_weights_stay(self, part, spread):
-        head = part.build(50)
+    def test_a_start_that_is_put_back_is_scaled_again(self, part, spread):
+        head, a = part.build(50), spread * draw(0, 40, 50)
+        start = copy.deepcopy(head.state_dict())
+        head.scores(a, a)
+        scaled = head.weight.detach().clone()
+        head.load_state_dict(start)
+        head.scores(a, a)
+        assert torch.equal(head.weight, scaled)
+
+
+NON_NEGATIVE = ("dense_sigmoid", "learned_norms", "manhattan", "squares")
+
+
+@pytest.mark.parametrize("name", NON_NEGATIVE)
+class TestOddFirstBatches:
+    def test_without_differences_weights_stay(self, name):
+        head = PARTS[name].build(50)
         start = head.weight.detach().clone()
-        one = spread * torch.ones(4, 50)
-        assert torch.isfinite(head.scores(one, one)).all()
+        one = torch.ones(4, 50)
+        torch.testing.assert_close(head.scores(one, one), torch.full((4, 4), 4.0))
         assert torch.equal(head.weight, start)
+
+    @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 200])
+    def test_of_any_size(self, name, n):
+        head, a, b = PARTS[name].build(5), draw(0, n, 5), draw(1, n, 5)
+        start = head.weight.detach().clone()
+        assert torch.isfinite(head.paired(a, b)).all()
+        assert torch.equal(head.weight, start) == (n == 0)
+
+    @pytest.mark.parametrize("n_shot", [3, 60, 100])
+    def test_grouped_by_class(self, name, n_shot):
+        # The first samples alone would be of one class.
+        head = PARTS[name].build(50)
+        centres = draw(0, 10, 1, 50)
+        a = (centres + 0.1 * draw(1, 10, n_shot, 50)).flatten(0, 1)
+        assert head.scores(a, a).mean().item() == pytest.approx(0, abs=0.4)
+
+    @pytest.mark.parametrize("value", [1e-30, 1e38, math.inf, math.nan])
+    def test_what_has_no_bounded_mean_does_not_spoil_the_weights(self, name, value):
+        head, a = PARTS[name].build(50), draw(0, 4, 50)
+        a = a * value if value < 1 else a.index_fill(0, torch.tensor([1]), value)
+        head.scores(a, a)
+        assert torch.isfinite(head.weight).all()
+        assert (head._weights(a)[0] > 0).all()
+
+
+def test_heads_pickled_before_there_was_a_first_batch_stay_as_they_are():
+    head, a = DenseSigmoidHead().build(5), draw(0, 4, 5)
+    del head._is_fresh
+    weight = head.weight.detach().clone()
+    head.scores(a, a)
+    assert torch.equal(head.weight, weight)
+
+
+def test_weights_of_the_paper_are_not_scaled():
+    head, a = DenseSigmoidHead(non_negative=False).build(50), draw(0, 40, 50)
+    weight = head.weight.detach().clone()
+    head.scores(a, a)
+    assert torch.equal(head.weight, weight)
 
 
 class TestLearnedNorms:

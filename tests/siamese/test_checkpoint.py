@@ -49,6 +49,7 @@ SETTINGS = {
     "no validation": {"validation_fraction": 0.0, "optimizer": "sgd"},
     "proxies": {"loss": "arc_face", "head": "cosine"},
     "learned head": {"head": "mahalanobis"},
+    "scaled head": {"head": "dense_sigmoid", "loss": "binary_cross_entropy"},
     "hard pairs": {
         "loss": "contrastive",
         "sampler": HardPairsSampler(refresh=3, warm_up=1),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
 from torch import nn
 
 from skfsl import SiameseTransformer
@@ -311,6 +312,22 @@ class TestStart:
         with torch.no_grad():
             expected = module(torch.from_numpy(X_MANY)).numpy()
         np.testing.assert_allclose(model.transform(X_MANY), expected, atol=1e-4)
+
+    def test_a_head_that_goes_back_to_it_is_scaled_in_each_stage(self):
+        logits = []
+
+        class Look(Callback):
+            def on_batch_end(self, net, y_pred, **kwargs):
+                e = y_pred.detach()
+                logits.append(net.module_.head.scores(e, e).mean().item())
+
+        with pytest.warns(FineTuningWarning, match="did not beat the pretrained"):
+            fit(
+                [Stage(1, lr=1e-8, trainable=0.0), Stage(1, lr=1e-8, trainable=0.0)],
+                X_MANY, MANY, encoder=encoder(), head="dense_sigmoid",
+                callbacks=[Look()],
+            )  # fmt: skip
+        np.testing.assert_allclose(logits, 0, atol=1)
 
     def test_it_is_given_up_for_something_better(self):
         rng = np.random.default_rng(3)
