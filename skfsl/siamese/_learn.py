@@ -297,6 +297,7 @@ def _make_net(estimator, work, module, loss, sampler, rng, stages, data):
     )
 
     def as_estimator():
+        net._set_training(False)  # each step sets it back
         so_far = shadow(work, fitted=True)
         so_far.net_, so_far.device_ = net, device
         return so_far

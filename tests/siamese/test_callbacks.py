@@ -16,6 +16,7 @@ from skorch.callbacks import (
     EpochScoring,
     LRScheduler,
 )
+from torch import nn
 
 from skfsl import SiameseTransformer
 
@@ -48,6 +49,19 @@ def test_skorch_callbacks_are_called():
     assert counting.epochs == 3
     assert counting.batches == 3 * 8
     assert len(fitted.history_) == 3
+
+
+def test_a_callback_that_embeds_between_steps_changes_nothing():
+    class Look(Callback):
+        def on_batch_end(self, net, **kwargs):
+            net.as_estimator().similarity(9 * X[:8])
+
+    encoder = nn.Sequential(nn.Linear(X.shape[1], 6), nn.BatchNorm1d(6))
+    plain, watched = (
+        siamese(encoder=encoder, callbacks=callbacks).fit(X, Y)
+        for callbacks in (None, [Look()])
+    )
+    assert watched.fit_id_ == plain.fit_id_
 
 
 def test_early_stopping_of_skorch_stops_in_good_order():
