@@ -14,6 +14,9 @@ __all__ = ["BIAS", "WeighedDifferences"]
 # The logit of two samples without a difference, and what an average pair of the first
 # batch is below it: it may be of one class or of two.
 BIAS = 4.0
+# Of one weight: embeddings that begin as nearly one point move apart in training, and
+# logits would be beyond all bounds.
+_LARGEST = 30.0
 _MOST = 64  # samples of the first batch that are compared, at most
 
 
@@ -23,7 +26,8 @@ class WeighedDifferences(nn.Module):
     The weights start at 4 / d each, and are scaled once, at the first scores in
     training mode, so that pairs differ by 4 on average, however wide embeddings are
     and however small their differences: the sigmoids of a wide layer begin nearly
-    alike. Weights that are loaded stay as they are, but for those of the start.
+    alike. They are 30 at most. Weights that are loaded stay as they are, but for those
+    of the start.
 
     Parameters
     ----------
@@ -61,7 +65,8 @@ class WeighedDifferences(nn.Module):
             )
             # Not of a sample and itself, of which a sum may be more than 0 in rounding.
             mean = sums[torch.cdist(a, b, p=math.inf) > 0].mean()
-            weight = _inverse_softplus(F.softplus(self.weight) * (BIAS / mean))
+            weight = F.softplus(self.weight) * (BIAS / mean)
+            weight = _inverse_softplus(weight.clamp(max=_LARGEST))
             if torch.isfinite(weight).all():  # else there is no difference, or no bound
                 self.weight.copy_(weight)
 

@@ -355,7 +355,7 @@ class TestDenseSigmoid:
         assert head.bias.item() == pytest.approx(0.5, abs=0.1)
 
 
-@pytest.mark.parametrize("spread", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("spread", [0.1, 1.0, 1e6])
 @pytest.mark.parametrize("part", [DenseSigmoidHead(), LearnedNormsHead()], ids=repr)
 class TestTheFirstBatch:
     def test_its_average_pair_is_at_one_half(self, part, spread):
@@ -445,6 +445,15 @@ def test_weights_of_the_paper_are_not_scaled():
     weight = head.weight.detach().clone()
     head.scores(a, a)
     assert torch.equal(head.weight, weight)
+
+
+@pytest.mark.parametrize("part", [DenseSigmoidHead(), LearnedNormsHead()], ids=repr)
+def test_no_weight_begins_above_30(part):
+    head = part.build(50)
+    head.scores(1e-6 * draw(0, 40, 50), 1e-6 * draw(1, 40, 50))
+    torch.testing.assert_close(
+        nn.functional.softplus(head.weight.detach()), torch.full((50,), 30.0)
+    )
 
 
 class TestLearnedNorms:
