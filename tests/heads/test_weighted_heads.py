@@ -20,7 +20,9 @@ from skfsl.heads import (
     LearnedNormsHead,
     MahalanobisHead,
     MixedNormsHead,
+    _first_batch,
 )
+from skfsl.heads._blocks import all_pairs
 
 PARTS = {
     "mahalanobis": MahalanobisHead(),
@@ -414,6 +416,33 @@ class TestOddFirstBatches:
         start = head.weight.detach().clone()
         assert torch.isfinite(head.paired(a, b)).all()
         assert torch.equal(head.weight, start) == (n == 0)
+
+    def test_no_more_than_64_samples_are_compared(self, name, monkeypatch):
+        # Of 5,000 given pairs all would be 25 million.
+        sizes = []
+
+        def spy(compare, a, b, *args, **kwargs):
+            sizes.extend([len(a), len(b)])
+            return all_pairs(compare, a, b, *args, **kwargs)
+
+        monkeypatch.setattr(_first_batch, "all_pairs", spy)
+        PARTS[name].build(5).paired(draw(0, 5000, 5), draw(1, 5000, 5))
+        assert len(sizes) == 2
+        assert 32 <= min(sizes) <= max(sizes) <= 64
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+    def test_of_another_dtype(self, name, dtype):
+        head, other, a = PARTS[name].build(5), PARTS[name].build(5), draw(0, 9, 5)
+        a = a.bfloat16().half().float()  # the same numbers in all
+        head.scores(a, a)
+        assert other.scores(a.to(dtype), a.to(dtype)).dtype == dtype
+        torch.testing.assert_close(other.weight, head.weight)
+
+    def test_a_start_of_another_dtype_is_known_again(self, name):
+        head, a = PARTS[name].build(5).double(), draw(0, 9, 5).double()
+        head.load_state_dict(PARTS[name].build(5).state_dict())
+        head.scores(a, a)
+        assert not torch.equal(head.weight.float(), PARTS[name].build(5).weight)
 
     @pytest.mark.parametrize("n_shot", [3, 60, 100])
     def test_grouped_by_class(self, name, n_shot):
