@@ -47,10 +47,10 @@ class DenseSigmoidHead(Part):
     N(0.5, 0.01); so does ``non_negative=False``, whose start is therefore at random.
     By default the weights are the softplus of what is learned, and all the same at the
     start, which ranks by the manhattan distance. The first batch in training scales
-    them so that an average pair of it has a probability of one half, and the bias
-    starts at 4, a probability of 0.98 for two samples that do not differ: logits are of
-    a size that a sigmoid can learn from, whatever the embeddings (as in [2]_, where
-    layers are scaled by the first batch). With weights of 4 / d and a bias of 0.5,
+    them, to 30 at most, so that an average pair of it has a probability of one half,
+    and the bias starts at 4, a probability of 0.98 for two samples that do not differ:
+    logits are of a size that a sigmoid can learn from (as in [2]_, where layers are
+    scaled by the first batch). With weights of 4 / d and a bias of 0.5,
     Conv4 learned much worse and `KochNet` next to nothing.
 
     No tensor of all pairs and components is made, neither forward nor backward: a

@@ -52,8 +52,8 @@ class LearnedNormsHead(Part):
 
     Exponents are ``p_min + (p_max - p_min) sigmoid(q_j)`` and start halfway; weights
     are the softplus of what is learned, start at 4 / d each, and are scaled by the
-    first batch in training, so that an average pair of it has a probability of one
-    half; the bias starts at 4.
+    first batch in training, to 30 at most, so that an average pair of it has a
+    probability of one half; the bias starts at 4.
 
     What pairs and components need exists for one block at a time, in the backward
     pass too, which computes it anew: a batch of 512 embeddings of 512 components
