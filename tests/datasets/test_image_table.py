@@ -64,7 +64,7 @@ def test_a_frame_with_columns_of_other_names(frame):
 
 
 def test_a_table_of_pyarrow():
-    pa = pytest.importorskip("pyarrow")
+    pa = pytest.importorskip("pyarrow", exc_type=ImportError)
     columns = {"path": ["a", "b"], "label": [7, 3], "box": [[0, 0, 1, 2], None]}
     bunch = load_image_table(pa.table(columns))
     assert bunch.data.tolist() == [["a", (0.0, 0.0, 1.0, 2.0)], ["b", None]]

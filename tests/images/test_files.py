@@ -68,7 +68,7 @@ def test_boxes_stand_beside_paths(X):
 
 
 def test_pyarrow_is_taken_as_other_frames_are():
-    pa = pytest.importorskip("pyarrow")
+    pa = pytest.importorskip("pyarrow", exc_type=ImportError)
     texts = pa.array(PATHS)
     for X in (
         texts,

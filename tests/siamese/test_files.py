@@ -147,7 +147,7 @@ def test_boxes_are_cut_out(photos, fitted, frame):
 
 
 def test_tables_of_pyarrow_are_taken(with_bad, fitted):
-    pa = pytest.importorskip("pyarrow")
+    pa = pytest.importorskip("pyarrow", exc_type=ImportError)
     X, y, good = with_bad
     table = pa.table({"path": list(X)})
     with pytest.warns(BadFilesWarning, match="2 of 32"):

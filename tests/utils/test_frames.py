@@ -13,7 +13,9 @@ COLUMNS = {"column_names": [1, 2, None], "to_pylist": ["a", "b", None]}
 @pytest.mark.parametrize("kind", ["pandas", "polars", "Table", "RecordBatch"])
 def test_columns_are_named_and_listed(kind):
     if kind in ("Table", "RecordBatch"):
-        make = getattr(pytest.importorskip("pyarrow"), kind).from_pydict
+        make = getattr(
+            pytest.importorskip("pyarrow", exc_type=ImportError), kind
+        ).from_pydict
     else:
         make = {"pandas": pd, "polars": pl}[kind].DataFrame
     frame = make(COLUMNS)
