@@ -35,15 +35,19 @@ class KochNet(Part):
     kernel_sizes : tuple of int, default=(10, 7, 4, 4)
         Sizes of their square kernels, in pixels; as many as `channels`.
 
+    paper_init : bool, default=False
+        Whether weights start as in the paper. In hundreds of steps next to nothing is
+        learned from there; from torch's own start it is.
+
     See Also
     --------
     Conv4 : Small kernels and batch normalisation.
 
     Notes
     -----
-    Initialised as in [1]_: weights of convolutions from N(0, 0.01²), of the fully
-    connected layer from N(0, 0.2²), biases from N(0.5, 0.01²). So wide a layer starts
-    with most sigmoids near 0 or 1, and learns slowly there.
+    The start of [1]_: weights of convolutions from N(0, 0.01²), of the fully connected
+    layer from N(0, 0.2²), biases from N(0.5, 0.01²). So wide a layer starts with most
+    sigmoids near 0 or 1, where they have no gradient.
 
     Convolutions are not padded. The default needs 65 × 65 pixels at least. It has 39
     million weights on 105 × 105 pixels, 38 million of them in the last layer.
@@ -66,6 +70,7 @@ class KochNet(Part):
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "channels": [tuple, list],
         "kernel_sizes": [tuple, list],
+        "paper_init": ["boolean"],
     }
 
     def __init__(
@@ -74,10 +79,12 @@ class KochNet(Part):
         embedding_dim=4096,
         channels=(64, 128, 128, 256),
         kernel_sizes=(10, 7, 4, 4),
+        paper_init=False,
     ):
         self.embedding_dim = embedding_dim
         self.channels = channels
         self.kernel_sizes = kernel_sizes
+        self.paper_init = paper_init
 
     def build(self, input_shape: tuple[int, ...]) -> nn.Module:
         """Make a network with new weights, drawn from torch's global generator.
@@ -114,7 +121,7 @@ class KochNet(Part):
             layers.append(nn.ReLU(inplace=True))
         layers += [nn.Flatten(), nn.Linear(c * h * w, self.embedding_dim), nn.Sigmoid()]
         module = ChannelsLast(*layers)
-        for layer in module:
+        for layer in module if self.paper_init else ():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 spread = 0.01 if isinstance(layer, nn.Conv2d) else 0.2
                 nn.init.normal_(layer.weight, 0.0, spread)

@@ -10,7 +10,7 @@ SMALL = KochNet(embedding_dim=16, channels=(4, 6, 8), kernel_sizes=(5, 3, 3))
 @pytest.fixture(scope="module")
 def paper():
     torch.manual_seed(0)
-    return KochNet().build((1, 105, 105))
+    return KochNet(paper_init=True).build((1, 105, 105))
 
 
 def test_layers_are_those_of_the_paper(paper):
@@ -51,6 +51,14 @@ def test_initial_weights_are_those_of_the_paper(paper):
         assert layer.weight.mean().item() == pytest.approx(0, abs=5 * spread / n**0.5)
         assert layer.bias.mean().item() == pytest.approx(0.5, abs=0.006)
         assert layer.bias.std().item() == pytest.approx(0.01, rel=0.35)
+
+
+def test_by_default_layers_start_as_those_of_torch():
+    for layer in SMALL.build((1, 28, 28)):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = layer.weight[0].numel() ** -0.5
+            assert 0.9 * bound < layer.weight.abs().max().item() <= bound
+            assert layer.bias.abs().max().item() <= bound
 
 
 def test_smallest_image_is_taken_and_a_smaller_one_raises():

@@ -321,7 +321,9 @@ def test_cross_entropy_learns_on_a_layer_of_sigmoids():
     # Whose embeddings begin nearly alike: logits that begin alike, too, learn nothing,
     # and an even guess costs log 2 = 0.693.
     data, target = load_digits(return_X_y=True)
-    encoder = KochNet(embedding_dim=256, channels=(8, 16), kernel_sizes=(3, 2))
+    encoder = KochNet(
+        embedding_dim=256, channels=(8, 16), kernel_sizes=(3, 2), paper_init=True
+    )
     trained = SiameseTransformer(
         encoder, head="dense_sigmoid", loss="binary_cross_entropy", max_epochs=3,
         device="cpu", random_state=0,
