@@ -21,25 +21,28 @@ import argparse
 import numpy as np
 from _omniglot import fit_for, interval, load_background
 from _report import machine
+from sklearn.base import clone
 
 from skfsl import PrototypeClassifier, SiameseTransformer
 from skfsl.augmentation import RandomAffine
 from skfsl.datasets import load_omniglot
-from skfsl.encoders import ResNet
+from skfsl.encoders import KochNet, ResNet
 from skfsl.samplers import ClassBalancedSampler
 
+KOCH = SiameseTransformer(
+    KochNet(), head="dense_sigmoid", loss="binary_cross_entropy", lr=5e-4,
+    sampler=ClassBalancedSampler(32, n_shot=2, group_share=0.5),
+    augment=RandomAffine(), precision="float32",
+)  # fmt: skip
 RECIPES = {
     "resnet": SiameseTransformer(
         ResNet((32, 64, 128), stem=32),
         sampler=ClassBalancedSampler(150, n_shot=2, group_share=0.75),
     ),
-    "koch": SiameseTransformer(
-        "koch_net", head="dense_sigmoid", loss="binary_cross_entropy", lr=5e-4,
-        sampler=ClassBalancedSampler(32, n_shot=2, group_share=0.5),
-        augment=RandomAffine(), precision="float32",
-    ),
-}  # fmt: skip
-IMAGE_SIZE = {"resnet": 28, "koch": 105}
+    "koch": KOCH,
+    "koch_paper": clone(KOCH).set_params(encoder__paper_init=True),
+}
+IMAGE_SIZE = {"resnet": 28, "koch": 105, "koch_paper": 105}
 N_WAY = 20
 
 
